@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+// Memory: aligned buffers that own, and the arena from which one training step takes everything.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+#include "poe/core/error.hpp"
+
+namespace poe {
+
+inline constexpr std::size_t alignment = 64;  // one cache line, one 512-bit vector
+
+namespace detail {
+
+struct Free {
+  void operator()(void* p) const { std::free(p); }
+};
+
+/// Aligned bytes, not initialised. Large blocks ask for huge pages: a batch is walked image by
+/// image, with strides of several pages, which costs a TLB miss a row otherwise.
+inline std::unique_ptr<std::byte[], Free> allocate(std::size_t bytes) {
+  constexpr std::size_t huge = std::size_t{2} << 20;
+  const std::size_t align = bytes >= huge ? huge : alignment;
+  const std::size_t padded = (bytes + align - 1) / align * align;
+  if (padded == 0) return nullptr;
+  void* p = std::aligned_alloc(align, padded);
+  if (p == nullptr) throw std::bad_alloc();
+  if (align == huge) (void)madvise(p, padded, MADV_HUGEPAGE);
+  return std::unique_ptr<std::byte[], Free>(static_cast<std::byte*>(p));
+}
+
+}  // namespace detail
+
+/// An owning array of T, aligned for vector loads, zero at first. T is trivial.
+template <class T>
+class Buffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t n) : memory_(detail::allocate(n * sizeof(T))), size_(n) { clear(); }
+
+  T* data() { return reinterpret_cast<T*>(memory_.get()); }
+  const T* data() const { return reinterpret_cast<const T*>(memory_.get()); }
+  std::size_t size() const { return size_; }
+  T& operator[](std::size_t i) { return data()[i]; }
+  const T& operator[](std::size_t i) const { return data()[i]; }
+  T* begin() { return data(); }
+  T* end() { return data() + size_; }
+  const T* begin() const { return data(); }
+  const T* end() const { return data() + size_; }
+  void clear() {
+    if (size_ != 0) std::memset(memory_.get(), 0, size_ * sizeof(T));
+  }
+
+ private:
+  std::unique_ptr<std::byte[], detail::Free> memory_;
+  std::size_t size_ = 0;
+};
+
+/// A stack of memory that is rewound, not freed. The first step grows it; from the second step on
+/// the same program takes the same addresses and nothing is allocated (see allocation_count()).
+class Arena {
+ public:
+  explicit Arena(std::size_t first_block = std::size_t{1} << 20) : next_size_(first_block) {}
+
+  /// `count` objects of T, not initialised, aligned to a cache line.
+  template <class T>
+  T* take(std::size_t count) {
+    static_assert(std::is_trivially_destructible_v<T>, "poe: an arena never runs destructors");
+    const std::size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment;
+    if (current_ == blocks_.size() || used_ + bytes > blocks_[current_].size) advance(bytes);
+    void* p = blocks_[current_].memory.get() + used_;
+    used_ += bytes;
+    return static_cast<T*>(p);
+  }
+
+  /// A place to come back to.
+  struct Mark {
+    std::size_t block, used;
+  };
+  Mark mark() const { return {current_, used_}; }
+
+  /// Gives back everything taken since the mark.
+  void rewind(Mark m) {
+    current_ = m.block;
+    used_ = m.used;
+  }
+
+  /// Gives back everything. Several blocks (the growth of a first step) become one.
+  void reset() {
+    if (blocks_.size() > 1) {
+      next_size_ = capacity();
+      blocks_.clear();
+      add_block(next_size_);
+    }
+    current_ = 0;
+    used_ = 0;
+  }
+
+  /// Bytes held.
+  std::size_t capacity() const {
+    std::size_t sum = 0;
+    for (const Block& b : blocks_) sum += b.size;
+    return sum;
+  }
+  /// How often memory was requested from the system so far.
+  std::size_t allocation_count() const { return allocations_; }
+
+ private:
+  struct Block {
+    std::unique_ptr<std::byte[], detail::Free> memory;
+    std::size_t size;
+  };
+
+  void add_block(std::size_t size) {
+    blocks_.push_back({detail::allocate(size), size});
+    ++allocations_;
+  }
+
+  void advance(std::size_t bytes) {
+    if (current_ < blocks_.size()) ++current_;
+    while (current_ < blocks_.size() && blocks_[current_].size < bytes) ++current_;
+    if (current_ == blocks_.size()) {
+      while (next_size_ < bytes) next_size_ *= 2;
+      add_block(next_size_);
+      next_size_ *= 2;
+    }
+    used_ = 0;
+  }
+
+  std::vector<Block> blocks_;
+  std::size_t current_ = 0;
+  std::size_t used_ = 0;
+  std::size_t next_size_;
+  std::size_t allocations_ = 0;
+};
+
+/// Scratch memory for one scope: rewinds the arena when it ends.
+class Scratch {
+ public:
+  explicit Scratch(Arena& arena) : arena_(arena), mark_(arena.mark()) {}
+  ~Scratch() { arena_.rewind(mark_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  template <class T>
+  T* take(std::size_t count) {
+    return arena_.take<T>(count);
+  }
+
+ private:
+  Arena& arena_;
+  Arena::Mark mark_;
+};
+
+}  // namespace poe

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT
+// The fused Gaussian operation: experts -> posteriors -> divergences and samples, in one pass each
+// way.
+#pragma once
+
+#include <algorithm>
+#include <span>
+
+#include "poe/autograd/context.hpp"
+#include "poe/gaussian/algebra.hpp"
+
+namespace poe::gaussian {
+
+/// Experts of one fusion, and posteriors of it: more than any model here asks for.
+inline constexpr int max_experts = 32;
+
+/// A posterior: the product of the experts whose bits are set, and of N(0, I) if `prior`.
+struct Product {
+  std::uint32_t experts = 0;
+  bool prior = false;
+  ScaleLink link{};
+};
+
+/// The prior N(0, I) as the second argument of a divergence.
+inline constexpr int prior = -1;
+
+/// KL(product `from` || product `to`, or the prior). The gradient reaches both arguments unless the
+/// target is held fixed.
+struct Divergence {
+  int from = 0, to = prior;
+  bool stop_gradient_on_target = false;
+};
+
+/// One reparameterised sample z = location + sigma * epsilon of a product; epsilon is element
+/// (row * L + dimension) of the random stream.
+struct Draw {
+  int product = 0;
+  std::uint32_t stream = 0;
+};
+
+/// What a fusion computes.
+struct Plan {
+  std::span<const Product> products;
+  std::span<const Divergence> divergences;
+  std::span<const Draw> draws;
+};
+
+/// What it computed. Arrays live in the arena, in the order of the plan.
+template <class T, int L, class D = Cpu>
+struct Fused {
+  std::span<const Variable<T, Shape<2 * L>, D>> posteriors;  // location, then log-precision
+  std::span<const Variable<T, Scalar, D>> divergences;       // summed over dimensions
+  std::span<const Variable<T, Shape<L>, D>> samples;
+};
+
+namespace detail {
+
+/// The arguments of one row, shared by both directions.
+template <class T, int L>
+struct RowOf {
+  const T* expert[max_experts];  // (2 L): location, raw scale
+  bool observed[max_experts];
+};
+
+/// log_scale of every expert in use, then location and log-precision of every product of one row.
+template <class T, int L>
+void fuse_row(const RowOf<T, L>& row, int experts, std::span<const Product> products,
+              T* const* posterior) {
+  for (std::size_t p = 0; p < products.size(); ++p) {
+    const Product& product = products[p];
+    T* const location = posterior[p];
+    T* const a = posterior[p] + L;
+    const T floor = static_cast<T>(product.link.floor);
+    const T power = product.link.variance ? T(-1) : T(-2);
+    int members = 0;
+    T l[max_experts][L];
+    const T* mu[max_experts];
+    for (int e = 0; e < experts; ++e) {
+      if ((product.experts >> e & 1U) == 0 || !row.observed[e]) continue;
+      const T* const raw = row.expert[e] + L;
+      for (int i = 0; i < L; ++i) l[members][i] = power * log_scale(raw[i], floor);
+      mu[members++] = row.expert[e];
+    }
+    if (members == 0) {  // the product of nothing is the prior
+      std::fill(location, location + 2 * L, T(0));
+      continue;
+    }
+    if (members == 1 && !product.prior) {
+      std::copy(mu[0], mu[0] + L, location);
+      std::copy(l[0], l[0] + L, a);
+      continue;
+    }
+    // log-sum-exp with the largest taken out; the prior expert has location 0 and l = 0.
+    T top[L], total[L];
+    for (int i = 0; i < L; ++i) top[i] = product.prior ? math::max(T(0), l[0][i]) : l[0][i];
+    for (int e = 1; e < members; ++e)
+      for (int i = 0; i < L; ++i) top[i] = math::max(top[i], l[e][i]);
+    for (int i = 0; i < L; ++i) {
+      total[i] = product.prior ? math::exp(-top[i]) : T(0);
+      location[i] = T(0);
+    }
+    for (int e = 0; e < members; ++e)
+      for (int i = 0; i < L; ++i) {
+        const T w = math::exp(l[e][i] - top[i]);
+        total[i] += w;
+        location[i] += w * mu[e][i];
+      }
+    for (int i = 0; i < L; ++i) {
+      location[i] /= total[i];
+      a[i] = top[i] + math::log(total[i]);
+    }
+  }
+}
+
+/// Gradients of one product's location and log-precision go back to its experts:
+///   d location / d mu_e = w_e, d location / d l_e = w_e (mu_e - location), d a / d l_e = w_e, w_e
+///   = e^(l_e - a).
+template <class T, int L>
+void spread_row(const RowOf<T, L>& row, int experts, const Product& product, const T* posterior,
+                const T* g, T* const* out) {
+  const T floor = static_cast<T>(product.link.floor);
+  const T power = product.link.variance ? T(-1) : T(-2);
+  const T* const location = posterior;
+  const T* const a = posterior + L;
+  for (int e = 0; e < experts; ++e) {
+    if ((product.experts >> e & 1U) == 0 || !row.observed[e] || out[e] == nullptr) continue;
+    const T* const mu = row.expert[e];
+    const T* const raw = mu + L;
+    T* const to = out[e];
+    for (int i = 0; i < L; ++i) {
+      const T s = log_scale(raw[i], floor);
+      const T w = math::exp(power * s - a[i]);
+      to[i] += w * g[i];
+      to[L + i] +=
+          w * ((mu[i] - location[i]) * g[i] + g[L + i]) * power * log_scale_slope(raw[i], s);
+    }
+  }
+}
+
+/// KL of one row, summed over dimensions. `to` null: the prior.
+template <class T, int L>
+T divergence_row(const T* from, const T* to) {
+  T part[L];
+  for (int i = 0; i < L; ++i)
+    part[i] = divergence<T>({from[i], from[L + i]},
+                            {to == nullptr ? T(0) : to[i], to == nullptr ? T(0) : to[L + i]});
+  T sum = 0;
+  for (int i = 0; i < L; ++i) sum += part[i];
+  return sum;
+}
+
+/// Adds weight * d KL to the gradients of both arguments (of the target where given).
+template <class T, int L>
+void divergence_gradient(const T* from, const T* to, T weight, T* g_from, T* g_to) {
+  for (int i = 0; i < L; ++i) {
+    const T target = to == nullptr ? T(0) : to[i];
+    const T lp = to == nullptr ? T(0) : to[L + i];
+    const T precision = math::exp(lp);
+    const T ratio = math::exp(lp - from[L + i]);
+    const T d = from[i] - target;
+    const T slope = weight * d * precision;
+    g_from[i] += slope;
+    g_from[L + i] += weight * T(0.5) * (T(1) - ratio);
+    if (g_to != nullptr) {
+      g_to[i] -= slope;
+      g_to[L + i] += weight * T(0.5) * (ratio + d * d * precision - T(1));
+    }
+  }
+}
+
+template <class T, int L, class D>
+RowOf<T, L> row_of(const Rows<T, Shape<2 * L>, D>* experts, int count, const std::uint8_t* observed,
+                   int n) {
+  RowOf<T, L> row;
+  for (int e = 0; e < count; ++e) {
+    row.expert[e] =
+        experts[e].of.value + experts[e].offset() + static_cast<std::ptrdiff_t>(n) * 2 * L;
+    row.observed[e] =
+        observed == nullptr || observed[static_cast<std::ptrdiff_t>(n) * count + e] != 0;
+  }
+  return row;
+}
+
+}  // namespace detail
+
+/// Precision-weighted fusion (paper, eq. 3-5) and everything an objective wants to know of its
+/// results.
+///
+/// experts:  E x (B, 2 L), location and raw scale as an encoder's GaussianHead makes them
+/// observed: (B, E), 0 where the expert is missing for a sample; null: all observed. A missing
+/// expert takes no
+///           part and gets zero gradient; a product none of whose experts is observed is the prior
+///           N(0, I).
+/// -> posteriors (B, 2 L), divergences (B), samples (B, L). Gradients reach every observed expert.
+/// Fails if batch sizes differ or the plan names an expert or product that does not exist.
+template <int L, class T, class D>
+Fused<T, L, D> fuse(Context<T, D>& ctx, std::span<const Rows<T, Shape<2 * L>, D>> experts,
+                    const Plan& plan, const std::uint8_t* observed = nullptr) {
+  using Posterior = Variable<T, Shape<2 * L>, D>;
+  const int count = static_cast<int>(experts.size());
+  expect(count <= max_experts, "fuse: at most {} experts, got {}", max_experts, count);
+  const int rows = count == 0 ? 0 : experts[0].count;
+  bool differentiable = false;
+  for (const auto& e : experts) {
+    expect(e.count == rows, "fuse: experts of {} and {} samples", rows, e.count);
+    differentiable = differentiable || e.of.differentiable();
+  }
+  for (const Product& p : plan.products)
+    expect(count == max_experts || p.experts >> count == 0,
+           "fuse: a product of experts {:#b}, but there are {}", p.experts, count);
+  const int products = static_cast<int>(plan.products.size());
+  for (const Divergence& k : plan.divergences)
+    expect(k.from >= 0 && k.from < products && k.to >= prior && k.to < products,
+           "fuse: KL from product {} to {}, but there are {}", k.from, k.to, products);
+  for (const Draw& s : plan.draws)
+    expect(s.product >= 0 && s.product < products, "fuse: a sample of product {}, but there are {}",
+           s.product, products);
+
+  Arena& arena = ctx.arena();
+  const auto keep = [&]<class V>(std::span<V> from) {
+    auto* const to = arena.template take<std::remove_const_t<V>>(from.size());
+    std::copy(from.begin(), from.end(), to);
+    return std::span<V>(to, from.size());
+  };
+  const auto make = [&]<class V>(std::size_t n, V) {
+    V* const v = arena.template take<V>(n);
+    for (std::size_t i = 0; i < n; ++i)
+      v[i] = ctx.tape.template make<typename V::Sample>(rows, differentiable);
+    return std::span<const V>(v, n);
+  };
+  const auto e = keep(experts);
+  const Plan todo{keep(plan.products), keep(plan.divergences), keep(plan.draws)};
+  const auto posterior = make(todo.products.size(), Posterior{});
+  const auto kl = make(todo.divergences.size(), Variable<T, Scalar, D>{});
+  const auto sample = make(todo.draws.size(), Variable<T, Shape<L>, D>{});
+
+  const auto row = [](const auto& v, int n) {
+    using S = typename std::remove_cvref_t<decltype(v)>::Sample;
+    return v.value + static_cast<std::ptrdiff_t>(n) * S::size;
+  };
+  T* at[max_experts];
+  for (int n = 0; n < rows; ++n) {
+    for (std::size_t p = 0; p < posterior.size(); ++p) at[p] = row(posterior[p], n);
+    detail::fuse_row<T, L>(detail::row_of<T, L, D>(e.data(), count, observed, n), count,
+                           todo.products, at);
+    for (std::size_t k = 0; k < kl.size(); ++k) {
+      const Divergence& d = todo.divergences[k];
+      kl[k].value[n] = detail::divergence_row<T, L>(at[d.from], d.to == prior ? nullptr : at[d.to]);
+    }
+  }
+  for (std::size_t s = 0; s < sample.size(); ++s) {
+    const Random noise = ctx.random.with_stream(todo.draws[s].stream);
+    fill_normal(noise, static_cast<std::uint64_t>(ctx.first_row) * L,
+                std::span<T>(sample[s].value, sample[s].count()));
+    const Posterior& q = posterior[static_cast<std::size_t>(todo.draws[s].product)];
+    for (int n = 0; n < rows; ++n) {
+      const T* const m = row(q, n);
+      T* const z = row(sample[s], n);
+      for (int i = 0; i < L; ++i) z[i] = m[i] + z[i] * math::exp(T(-0.5) * m[L + i]);
+    }
+  }
+
+  if (differentiable)
+    ctx.tape.record_always([=, &arena] {
+      Scratch scratch(arena);
+      const auto slot = [](const auto& v, int n) -> const T* {
+        using S = typename std::remove_cvref_t<decltype(v)>::Sample;
+        return v.gradient->written ? v.gradient->data + static_cast<std::ptrdiff_t>(n) * S::size
+                                   : nullptr;
+      };
+      T* out[max_experts];
+      for (int i = 0; i < count; ++i) out[i] = add_sink(e[static_cast<std::size_t>(i)]);
+      const std::size_t width = 2 * L;
+      T* const g = scratch.take<T>(posterior.size() * width);
+      bool* const touched = scratch.take<bool>(posterior.size());
+      for (int n = 0; n < rows; ++n) {
+        std::fill(g, g + posterior.size() * width, T(0));
+        std::fill(touched, touched + posterior.size(), false);
+        const auto gradient_of = [&](int p) {
+          touched[p] = true;
+          return g + static_cast<std::size_t>(p) * width;
+        };
+        const auto value_of = [&](int p) { return row(posterior[static_cast<std::size_t>(p)], n); };
+        for (std::size_t p = 0; p < posterior.size(); ++p)
+          if (const T* const own = slot(posterior[p], n); own != nullptr) {
+            T* const to = gradient_of(static_cast<int>(p));
+            for (std::size_t i = 0; i < width; ++i) to[i] += own[i];
+          }
+        for (std::size_t k = 0; k < kl.size(); ++k)
+          if (const T* const weight = slot(kl[k], n); weight != nullptr) {
+            const Divergence& d = todo.divergences[k];
+            const bool both = d.to != prior && !d.stop_gradient_on_target;
+            detail::divergence_gradient<T, L>(
+                value_of(d.from), d.to == prior ? nullptr : value_of(d.to), *weight,
+                gradient_of(d.from), both ? gradient_of(d.to) : nullptr);
+          }
+        for (std::size_t s = 0; s < sample.size(); ++s)
+          if (const T* const gz = slot(sample[s], n); gz != nullptr) {
+            const int p = todo.draws[s].product;
+            T* const to = gradient_of(p);
+            const T* const m = value_of(p);
+            const T* const z = row(sample[s], n);
+            for (int i = 0; i < L; ++i) {  // z = m + e^(-a / 2) epsilon
+              to[i] += gz[i];
+              to[L + i] -= T(0.5) * (z[i] - m[i]) * gz[i];
+            }
+          }
+        T* here[max_experts];
+        for (int i = 0; i < count; ++i)
+          here[i] = out[i] == nullptr ? nullptr : out[i] + static_cast<std::ptrdiff_t>(n) * 2 * L;
+        const auto inputs = detail::row_of<T, L, D>(e.data(), count, observed, n);
+        for (std::size_t p = 0; p < posterior.size(); ++p)
+          if (touched[p])
+            detail::spread_row<T, L>(inputs, count, todo.products[p], value_of(static_cast<int>(p)),
+                                     g + p * width, here);
+      }
+    });
+  return {posterior, kl, sample};
+}
+
+}  // namespace poe::gaussian

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// log p(x | z): what a decoder's output means, its log-density per sample and the gradient, in one
+// pass.
+//
+// A likelihood is a type with
+//   row(parameters, x, sizes, slope) -> T   log-density of one sample, summed over its elements;
+//   where `slope`
+//                                           is not null, its derivative by each parameter
+//   mean(parameters, sizes, out)            the distribution's mean (probabilities, for images)
+// `parameters` is the decoder's output for the sample and x the observed sample.
+#pragma once
+
+#include <cmath>
+#include <span>
+
+#include "poe/autograd/context.hpp"
+#include "poe/core/math.hpp"
+
+namespace poe {
+
+namespace detail {
+
+/// The sum of f(i) over [0, n) in a fixed order that vectorises: 16 partial sums, then those.
+template <class T, class F>
+POE_ALWAYS_INLINE T sum_over(int n, F&& f) {
+  constexpr int width = 16;
+  T partial[width] = {};
+  int i = 0;
+  for (; i + width <= n; i += width)
+    for (int k = 0; k < width; ++k) partial[k] += f(i + k);
+  for (int k = 0; i < n; ++i, ++k) partial[k] += f(i);
+  T sum = 0;
+  for (int k = 0; k < width; ++k) sum += partial[k];
+  return sum;
+}
+
+}  // namespace detail
+
+/// Independent Bernoulli pixels, from logits t: log p = x t - softplus(t). x may be grey, in [0,
+/// 1].
+struct Bernoulli {
+  static constexpr const char* name = "bernoulli";
+
+  template <class T>
+  static T row(const T* logits, const T* x, int size, int /*parameters*/, T* slope) {
+    if (slope == nullptr)
+      return detail::sum_over<T>(
+          size, [=](int i) { return x[i] * logits[i] - math::softplus(logits[i]); });
+    return detail::sum_over<T>(size, [=](int i) {
+      const T t = logits[i];
+      const T e = math::exp(-math::abs(t));  // shared by the softplus and the sigmoid
+      const T s = T(1) / (T(1) + e);
+      slope[i] = x[i] - (t >= T(0) ? s : e * s);
+      return x[i] * t - math::max(t, T(0)) - math::log1p(e);
+    });
+  }
+  template <class T>
+  static void mean(const T* logits, int /*size*/, int parameters, T* out) {
+    for (int i = 0; i < parameters; ++i) out[i] = math::sigmoid(logits[i]);
+  }
+};
+
+/// A fixed scale as a fraction, because a type's arguments are whole numbers.
+template <int Numerator, int Denominator>
+struct FixedScale {
+  static_assert(Numerator > 0 && Denominator > 0, "poe: a scale is positive");
+  static constexpr double scale = static_cast<double>(Numerator) / Denominator;
+
+  template <class T>
+  static void mean(const T* location, int, int parameters, T* out) {
+    for (int i = 0; i < parameters; ++i) out[i] = location[i];
+  }
+};
+
+/// Independent N(location, (Numerator / Denominator)^2).
+template <int Numerator = 1, int Denominator = 1>
+struct Normal : FixedScale<Numerator, Denominator> {
+  static constexpr const char* name = "normal";
+
+  template <class T>
+  static T row(const T* location, const T* x, int size, int, T* slope) {
+    const T inverse = static_cast<T>(1.0 / Normal::scale);
+    const T constant = static_cast<T>(std::log(Normal::scale)) + math::half_log_two_pi<T>;
+    return detail::sum_over<T>(size, [=](int i) {
+      const T u = (x[i] - location[i]) * inverse;
+      if (slope != nullptr) slope[i] = u * inverse;
+      return T(-0.5) * u * u - constant;
+    });
+  }
+};
+
+/// Independent Laplace(location, Numerator / Denominator). The derivative where x = location is 0.
+template <int Numerator = 1, int Denominator = 1>
+struct Laplace : FixedScale<Numerator, Denominator> {
+  static constexpr const char* name = "laplace";
+
+  template <class T>
+  static T row(const T* location, const T* x, int size, int, T* slope) {
+    const T inverse = static_cast<T>(1.0 / Laplace::scale);
+    const T constant = static_cast<T>(std::log(2 * Laplace::scale));
+    return detail::sum_over<T>(size, [=](int i) {
+      const T d = x[i] - location[i];
+      if (slope != nullptr) slope[i] = d > T(0) ? inverse : (d < T(0) ? -inverse : T(0));
+      return -math::abs(d) * inverse - constant;
+    });
+  }
+};
+
+/// Class ids (whole numbers held in T) from logits: (N) ids, (N * Classes) logits. Positions whose
+/// id is `Ignore` contribute exactly 0 and get zero gradient.
+template <int Ignore = -1>
+struct Categorical {
+  static constexpr const char* name = "categorical";
+
+  template <class T>
+  static T row(const T* logits, const T* x, int size, int parameters, T* slope) {
+    const int classes = parameters / size;
+    T sum = 0;
+    for (int i = 0; i < size; ++i) {
+      const T* const t = logits + static_cast<std::ptrdiff_t>(i) * classes;
+      T* const g = slope == nullptr ? nullptr : slope + static_cast<std::ptrdiff_t>(i) * classes;
+      const int id = static_cast<int>(x[i]);
+      if (id == Ignore) {
+        if (g != nullptr)
+          for (int k = 0; k < classes; ++k) g[k] = T(0);
+        continue;
+      }
+      expect(id >= 0 && id < classes, "categorical: position {} has class {}; there are {} classes",
+             i, id, classes);
+      T top = t[0];
+      for (int k = 1; k < classes; ++k) top = math::max(top, t[k]);
+      const T total = detail::sum_over<T>(classes, [=](int k) { return math::exp(t[k] - top); });
+      const T normaliser = top + math::log(total);
+      if (g != nullptr) {
+        for (int k = 0; k < classes; ++k) g[k] = -math::exp(t[k] - normaliser);
+        g[id] += T(1);
+      }
+      sum += t[id] - normaliser;
+    }
+    return sum;
+  }
+  /// The most probable class of each position: the mean of ids would mean nothing.
+  template <class T>
+  static void mean(const T* logits, int size, int parameters, T* out) {
+    const int classes = parameters / size;
+    for (int i = 0; i < size; ++i) {
+      int best = 0;
+      for (int k = 1; k < classes; ++k)
+        if (logits[i * classes + k] > logits[i * classes + best]) best = k;
+      out[i] = static_cast<T>(best);
+    }
+  }
+};
+
+/// log p(x | parameters) of every sample: parameters (B, P), x in consecutive pieces that add up to
+/// B samples of shape S -> (B). Several pieces, because one decoder decodes what several loaders
+/// asked for.
+template <class Likelihood, class T, class P, class S, class D>
+Variable<T, Scalar, D> log_likelihood(Context<T, D>& ctx, Variable<T, P, D> parameters,
+                                      std::span<const View<T, S, D>> x) {
+  int rows = 0;
+  for (const auto& piece : x) rows += piece.rows;
+  expect(rows == parameters.rows, "log_likelihood: {} decoded samples, but {} observed ones",
+         parameters.rows, rows);
+  auto y = ctx.tape.template make<Scalar>(rows, parameters.differentiable());
+  T* const slope = y.differentiable() ? ctx.arena().template take<T>(parameters.count()) : nullptr;
+  std::ptrdiff_t n = 0;
+  for (const auto& piece : x)
+    for (int r = 0; r < piece.rows; ++r, ++n)
+      y.value[n] = Likelihood::template row<T>(
+          parameters.value + n * P::size, piece.data + static_cast<std::ptrdiff_t>(r) * S::size,
+          S::size, P::size, slope == nullptr ? nullptr : slope + n * P::size);
+  ctx.tape.record(y, [=] {
+    const Sink<T> dt = sink(parameters);
+    for (std::ptrdiff_t r = 0; r < y.rows; ++r) {
+      const T weight = y.gradient->data[r];
+      T* const to = dt.data + r * P::size;
+      const T* const from = slope + r * P::size;
+      if (dt.accumulate)
+        for (int i = 0; i < P::size; ++i) to[i] += weight * from[i];
+      else
+        for (int i = 0; i < P::size; ++i) to[i] = weight * from[i];
+    }
+  });
+  return y;
+}
+
+}  // namespace poe

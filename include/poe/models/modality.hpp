@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// Modalities: what is observed, how it is encoded and decoded, and sets of them.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <string>
+#include <tuple>
+
+#include "poe/nn/layers.hpp"
+
+namespace poe {
+
+/// One modality of a model. `Name` is a tag type with a `name`; Features maps a sample to a vector,
+/// from which the posterior family's head makes experts; Decoder maps z to the parameters of
+/// Likelihood.
+template <class Name, class FeatureNet, class DecoderNet, class LikelihoodType>
+struct Modality {
+  using Tag = Name;
+  using Features = FeatureNet;
+  using Decoder = DecoderNet;
+  using Likelihood = LikelihoodType;
+  using Sample = typename Features::In;
+  static constexpr const char* name = Name::name;
+  static_assert(Features::Out::rank == 1,
+                "poe: the Features of a Modality end in a vector: put a Flatten at the end");
+  static_assert(Decoder::Out::size % Sample::size == 0,
+                "poe: the Decoder of a Modality makes the parameters of its likelihood, a whole "
+                "number per element");
+};
+
+/// The modalities of a model, in a fixed order.
+template <class... M>
+struct Modalities {
+  static constexpr int count = sizeof...(M);
+  static_assert(count >= 1 && count <= 5, "poe: a model has one to five modalities");
+  template <int I>
+  using At = std::tuple_element_t<I, std::tuple<M...>>;
+  static constexpr const char* name(int i) {
+    constexpr const char* names[] = {M::name...};
+    return names[i];
+  }
+};
+
+/// A set of modalities: bit i stands for modality i.
+using Subset = std::uint32_t;
+
+constexpr int size_of(Subset s) { return std::popcount(s); }
+constexpr bool contains(Subset s, int modality) { return (s >> modality & 1U) != 0; }
+constexpr bool within(Subset inner, Subset outer) { return (inner & ~outer) == 0; }
+constexpr Subset only(int modality) { return Subset{1} << modality; }
+constexpr Subset all_of(int modalities) { return (Subset{1} << modalities) - 1; }
+
+/// "top,bottom".
+template <class M>
+std::string names_of(Subset s, const char* separator = ",") {
+  std::string text;
+  for (int i = 0; i < M::count; ++i)
+    if (contains(s, i)) text += (text.empty() ? "" : separator) + std::string(M::name(i));
+  return text;
+}
+
+}  // namespace poe

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: MIT
+// Vae: modalities x posterior family x objective, composed into a model.
+#pragma once
+
+#include <bit>
+#include <span>
+
+#include "poe/gaussian/fusion.hpp"
+#include "poe/likelihood/likelihood.hpp"
+#include "poe/models/batch.hpp"
+#include "poe/models/network.hpp"
+#include "poe/models/objective.hpp"
+#include "poe/models/options.hpp"
+#include "poe/models/posterior.hpp"
+
+namespace poe {
+
+/// One reported term of a loss.
+struct TermValue {
+  bool divergence = false;
+  Subset from = 0, to = 0;  // to: one modality for a log-likelihood; 0, the prior, for a divergence
+  bool paired = false;      // whether its group observed everything
+  double sum = 0;           // over this rank's samples, of log p or of KL, weights not applied
+  int total = 0;            // samples of the loader's batch
+  double weight = 0;        // in the loss: -lambda or beta
+
+  bool same_term(const TermValue& o) const {
+    return divergence == o.divergence && from == o.from && to == o.to && paired == o.paired;
+  }
+  /// "log_p(top|top,bottom)", "kl(top,bottom||top)", "kl(top)/unpaired".
+  template <class M>
+  std::string name() const {
+    std::string text =
+        divergence ? "kl(" + names_of<M>(from) + (to == 0 ? "" : "||" + names_of<M>(to)) + ")"
+                   : "log_p(" + names_of<M>(to) + "|" + names_of<M>(from) + ")";
+    return paired ? text : text + "/unpaired";
+  }
+};
+
+/// A multimodal variational autoencoder over scalar type T: the modalities' networks, a family of
+/// posteriors, and the objective that trains them. Holds no numbers: parameters lie in flat buffers
+/// that a Context points to, so that ranks and devices share one model.
+template <class T, class M, class Posterior, class Objective, class D = Cpu>
+class Vae {
+ public:
+  using Real = T;
+  using ModalitySet = M;
+  using PosteriorFamily = Posterior;
+  using ObjectiveType = Objective;
+  using GroupType = Group<T, M, D>;
+  static constexpr int modalities = M::count;
+  static constexpr int networks = Posterior::networks(modalities);
+  template <int I>
+  using ModalityAt = typename M::template At<I>;
+  template <int I>
+  using Sample = typename ModalityAt<I>::Sample;
+  using Head = typename Posterior::Head;
+
+  /// Dimensions of z.
+  static constexpr int latent = ModalityAt<0>::Decoder::In::size;
+  using Latent = Shape<latent>;
+  using Gaussians = Shape<2 * latent>;
+
+  VaeOptions options;
+
+  explicit Vae(VaeOptions o = {}) : options(o) {
+    each_network([&]<int I>(std::integral_constant<int, I>) {
+      network_at_[I] = {description_.parameter_size, description_.statistic_size};
+      NetworkAt<I>::template describe<T>(
+          description_, "encoders." + network_name(Posterior::network(modalities, I)));
+    });
+    each_modality([&]<int I>(std::integral_constant<int, I>) {
+      static_assert(ModalityAt<I>::Decoder::In::size == latent,
+                    "poe: all Decoders of a Vae take the same z");
+      decoder_at_[I] = {description_.parameter_size, description_.statistic_size};
+      ModalityAt<I>::Decoder::template describe<T>(description_,
+                                                   std::string("decoders.") + M::name(I));
+    });
+  }
+
+  /// Names, shapes and places of all parameters.
+  const Description<T>& description() const { return description_; }
+  std::size_t parameter_count() const { return description_.parameter_count(); }
+
+  /// The loss of this rank's part of a batch: one pass of every network that a term needs, each on
+  /// all the samples it is needed for; one fused Gaussian operation per group; one pass of every
+  /// decoder. Sets the gradient of each term, so that ctx.tape.backward() is all that is left. ->
+  /// the terms, in the arena.
+  std::span<const TermValue> loss(Context<T, D>& ctx, std::span<const GroupType> groups) const {
+    std::span<GroupPlan> plans(ctx.arena().template take<GroupPlan>(groups.size()), groups.size());
+    for (std::size_t g = 0; g < groups.size(); ++g) plans[g] = plan(groups[g]);
+    encode(ctx, groups, plans);
+    for (std::size_t g = 0; g < groups.size(); ++g) fuse_group(ctx, groups[g], plans[g]);
+    const auto values = list_terms(ctx, groups, plans);
+    for (std::size_t g = 0; g < groups.size(); ++g) add_divergences(plans[g], values);
+    each_modality([&]<int I>(std::integral_constant<int, I>) {
+      decode_and_score<I>(ctx, groups, plans, values);
+    });
+    return values;
+  }
+
+  /// q(z | x_S) for the observed subset S of one group: location and log-precision (B, 2 L). Where
+  /// the family has several alternatives, `alternative` chooses.
+  Variable<T, Gaussians, D> posterior(Context<T, D>& ctx, const GroupType& group, Subset s,
+                                      int alternative = 0) const {
+    expect(s != 0 && within(s, group.observed), "posterior: modalities '{}' asked, '{}' observed",
+           names_of<M>(s), names_of<M>(group.observed));
+    const Alternatives q = Posterior::posteriors(modalities, s);
+    expect(alternative >= 0 && alternative < q.count, "posterior: alternative {} of {}",
+           alternative, q.count);
+    GroupPlan plan{};
+    plan.networks = q.products[static_cast<std::size_t>(alternative)];
+    encode(ctx, {&group, 1}, {&plan, 1});
+    const gaussian::Product product = product_of(s, plan.networks, plan.networks);
+    return gaussian::fuse<latent, T, D>(ctx, plan.used(), {{&product, 1}, {}, {}}).posteriors[0];
+  }
+
+  /// The parameters of p(x_I | z): logits or locations.
+  template <int I>
+  auto decode(Context<T, D>& ctx, Variable<T, Latent, D> z) const {
+    Cursor<T, D> cursor{ctx, decoder_at_[I].parameter, decoder_at_[I].statistic};
+    return ModalityAt<I>::Decoder::forward(cursor, z);
+  }
+
+ private:
+  template <int I>
+  using NetworkAt = EncoderNetwork<M, Head, Posterior::network(modalities, I).inputs>;
+  static_assert(std::is_same_v<typename NetworkAt<0>::Out, Gaussians>,
+                "poe: the Head of a posterior family ends in GaussianHead<L>, with L the input "
+                "size of the Decoders");
+  static constexpr int alternatives = modalities > 1 ? modalities - 1 : 1;
+  static constexpr int max_products = (1 << modalities) * alternatives;
+  static constexpr int max_terms = 128;
+
+  struct Place {
+    std::size_t parameter = 0, statistic = 0;
+  };
+  /// A posterior of a group: the product of these networks for subset S.
+  struct Entry {
+    Subset subset;
+    int alternative;
+    Experts experts;
+  };
+  /// A KL or a sample of the fused operation, and the term that wanted it.
+  struct Request {
+    int term, index, modality;
+  };
+  /// What one group needs, and what was computed for it.
+  struct GroupPlan {
+    Terms terms;
+    int first_value = 0;  // of its terms in the list of reported values
+    Experts networks = 0;
+    Rows<T, Gaussians, D>
+        experts[static_cast<std::size_t>(Vae::networks)];  // of the networks in use, in order
+    std::size_t expert_count = 0;
+    Entry products[max_products];
+    int product_count = 0;
+    Request divergences[max_terms * alternatives * alternatives],
+        reconstructions[max_terms * alternatives];
+    int divergence_count = 0, reconstruction_count = 0;
+    gaussian::Fused<T, latent, D> fused;
+
+    std::span<const Rows<T, Gaussians, D>> used() const { return {experts, expert_count}; }
+  };
+
+  template <class F>
+  static void each_network(F&& f) {
+    [&]<int... I>(std::integer_sequence<int, I...>) { (f(std::integral_constant<int, I>{}), ...); }
+    (std::make_integer_sequence<int, networks>{});
+  }
+  template <class F>
+  static void each_modality(F&& f) {
+    [&]<int... I>(std::integer_sequence<int, I...>) { (f(std::integral_constant<int, I>{}), ...); }
+    (std::make_integer_sequence<int, modalities>{});
+  }
+
+  /// "top", "bottom_from_top" (a stand-in), "top_bottom" (a joint network).
+  static std::string network_name(const Network& network) {
+    const std::string inputs = names_of<M>(network.inputs, "_");
+    if (size_of(network.inputs) > 1 || contains(network.inputs, network.stands_for)) return inputs;
+    return std::string(M::name(network.stands_for)) + "_from_" + inputs;
+  }
+
+  static GroupPlan plan(const GroupType& group) {
+    GroupPlan p{};
+    p.terms = Objective::terms(modalities, group.observed);
+    for (const Term& t : p.terms) {
+      add_products(p, t.from);
+      if (t.divergence && t.to != 0) add_products(p, t.to);
+    }
+    return p;
+  }
+  static void add_products(GroupPlan& p, Subset s) {
+    for (int i = 0; i < p.product_count; ++i)
+      if (p.products[i].subset == s) return;
+    const Alternatives q = Posterior::posteriors(modalities, s);
+    for (int a = 0; a < q.count; ++a) {
+      const Experts e = q.products[static_cast<std::size_t>(a)];
+      p.products[p.product_count++] = {s, a, e};
+      p.networks |= e;
+    }
+  }
+
+  /// Runs every network once, on the samples of all groups that need it.
+  void encode(Context<T, D>& ctx, std::span<const GroupType> groups,
+              std::span<GroupPlan> plans) const {
+    each_network([&]<int I>(std::integral_constant<int, I>) {
+      const auto needs = [&](std::size_t g) { return (plans[g].networks >> I & 1U) != 0; };
+      bool any = false;
+      for (std::size_t g = 0; g < groups.size(); ++g) any = any || needs(g);
+      if (!any) return;
+      Cursor<T, D> cursor{ctx, network_at_[I].parameter, network_at_[I].statistic};
+      const auto out = NetworkAt<I>::template forward<T, D>(
+          cursor,
+          [&]<int J>(std::integral_constant<int, J>) { return gather<J>(ctx, groups, needs); });
+      int row = 0;
+      for (std::size_t g = 0; g < groups.size(); ++g)
+        if (needs(g)) {
+          plans[g].experts[plans[g].expert_count++] = {out, row, groups[g].rows};
+          row += groups[g].rows;
+        }
+    });
+  }
+
+  /// Samples of modality J of the chosen groups as one batch: in place where they lie side by side.
+  template <int J, class F>
+  static Variable<T, Sample<J>, D> gather(Context<T, D>& ctx, std::span<const GroupType> groups,
+                                          F&& chosen) {
+    View<T, Sample<J>, D> all{};
+    bool adjacent = true;
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      if (!chosen(g)) continue;
+      const auto& part = std::get<J>(groups[g].x);
+      if (all.rows == 0)
+        all = part;
+      else if (part.rows > 0) {
+        adjacent = adjacent && part.data == all.data + all.flat().size();
+        all.rows += part.rows;
+      }
+    }
+    if (!adjacent) {
+      T* const copy = ctx.arena().template take<T>(all.flat().size());
+      std::size_t at = 0;
+      for (std::size_t g = 0; g < groups.size(); ++g)
+        if (chosen(g)) {
+          const auto part = std::get<J>(groups[g].x).flat();
+          std::copy(part.begin(), part.end(), copy + at);
+          at += part.size();
+        }
+      all.data = copy;
+    }
+    return ctx.tape.constant(all);
+  }
+
+  /// The product of `experts` for subset s, in terms of the positions of a fusion of `in_use`.
+  gaussian::Product product_of(Subset s, Experts experts, Experts in_use) const {
+    std::uint32_t bits = 0;
+    int position = 0;
+    for (int i = 0; i < networks; ++i)
+      if ((in_use >> i & 1U) != 0) bits |= (experts >> i & 1U) << position++;
+    const bool product = Posterior::is_product(s);
+    return {bits,
+            product && options.prior_expert,
+            {options.scale_floor, product && options.variance_link}};
+  }
+
+  /// Noise differs by loader, subset, alternative and, if wanted, by the modality that is
+  /// reconstructed.
+  std::uint32_t noise_stream(const GroupType& group, const Entry& q, int draw) const {
+    const std::uint32_t posterior = (group.loader << modalities) + q.subset;
+    constexpr std::uint32_t draws = std::bit_ceil(static_cast<std::uint32_t>(modalities) + 1);
+    return (posterior * alternatives + static_cast<std::uint32_t>(q.alternative)) * draws +
+           static_cast<std::uint32_t>(draw);
+  }
+
+  /// One fused operation for the group: all its posteriors, divergences and samples.
+  void fuse_group(Context<T, D>& ctx, const GroupType& group, GroupPlan& p) const {
+    std::array<gaussian::Product, max_products> products;
+    std::array<gaussian::Divergence, std::size(GroupPlan{}.divergences)> divergences;
+    std::array<gaussian::Draw, std::size(GroupPlan{}.reconstructions) * modalities> draws;
+    std::size_t draw_count = 0;
+    for (int i = 0; i < p.product_count; ++i)
+      products[static_cast<std::size_t>(i)] =
+          product_of(p.products[i].subset, p.products[i].experts, p.networks);
+    for (int t = 0; t < p.terms.count; ++t) {
+      const Term& term = p.terms.list[static_cast<std::size_t>(t)];
+      for (int from = 0; from < p.product_count; ++from) {
+        if (p.products[from].subset != term.from) continue;
+        if (term.divergence)
+          for (int to = term.to == 0 ? gaussian::prior : 0;
+               to < (term.to == 0 ? 0 : p.product_count); ++to) {
+            if (to != gaussian::prior && p.products[to].subset != term.to) continue;
+            divergences[static_cast<std::size_t>(p.divergence_count)] = {
+                from, to, options.stop_gradient_on_target};
+            p.divergences[p.divergence_count] = {t, p.divergence_count, 0};
+            ++p.divergence_count;
+          }
+        else
+          for (int m = 0; m < modalities; ++m) {
+            if (!contains(term.to, m)) continue;
+            const gaussian::Draw draw{from, noise_stream(group, p.products[from],
+                                                         options.independent_samples ? 1 + m : 0)};
+            std::size_t d = 0;
+            while (d < draw_count && draws[d].stream != draw.stream) ++d;
+            if (d == draw_count) draws[draw_count++] = draw;
+            p.reconstructions[p.reconstruction_count++] = {t, static_cast<int>(d), m};
+          }
+      }
+    }
+    Context<T, D> here = ctx;
+    here.first_row = group.first_row;
+    p.fused = gaussian::fuse<latent, T, D>(
+        here, p.used(),
+        {{products.data(), static_cast<std::size_t>(p.product_count)},
+         {divergences.data(), static_cast<std::size_t>(p.divergence_count)},
+         {draws.data(), draw_count}});
+  }
+
+  /// The values to report, in order of group and term; sums still 0.
+  std::span<TermValue> list_terms(Context<T, D>& ctx, std::span<const GroupType> groups,
+                                  std::span<GroupPlan> plans) const {
+    auto* const values = ctx.arena().template take<TermValue>(groups.size() * max_terms);
+    int count = 0;
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      plans[g].first_value = count;
+      const bool paired = groups[g].observed == all_of(modalities);
+      for (const Term& t : plans[g].terms)
+        if (t.divergence) {
+          values[count++] = {true, t.from, t.to, paired, 0, groups[g].total, options.beta};
+        } else {
+          for (int m = 0; m < modalities; ++m)
+            if (contains(t.to, m))
+              values[count++] = {false,
+                                 t.from,
+                                 only(m),
+                                 paired,
+                                 0,
+                                 groups[g].total,
+                                 -options.lambda[static_cast<std::size_t>(m)]};
+        }
+    }
+    return {values, static_cast<std::size_t>(count)};
+  }
+  /// The reported value of a group's term (of one modality of it).
+  static TermValue& value_of(std::span<TermValue> values, const GroupPlan& p, const Term& t,
+                             int modality) {
+    for (std::size_t i = static_cast<std::size_t>(p.first_value);; ++i)
+      if (values[i].divergence == t.divergence && values[i].from == t.from &&
+          values[i].to == (t.divergence ? t.to : only(modality)))
+        return values[i];
+  }
+  /// Adds the rows to the value and sets their gradient: weight / (samples of the loader's batch).
+  static void account(TermValue& value, const Rows<T, Scalar, D>& rows) {
+    for (int n = 0; n < rows.count; ++n)
+      value.sum += static_cast<double>(rows.of.value[rows.first + n]);
+    seed(rows, static_cast<T>(value.weight / value.total));
+  }
+
+  void add_divergences(const GroupPlan& p, std::span<TermValue> values) const {
+    for (int i = 0; i < p.divergence_count; ++i) {
+      const Request& r = p.divergences[i];
+      account(value_of(values, p, p.terms.list[static_cast<std::size_t>(r.term)], 0),
+              p.fused.divergences[static_cast<std::size_t>(r.index)]);
+    }
+  }
+
+  /// One pass of decoder I over all samples that any term wants decoded, and their log-likelihoods.
+  template <int I>
+  void decode_and_score(Context<T, D>& ctx, std::span<const GroupType> groups,
+                        std::span<GroupPlan> plans, std::span<TermValue> values) const {
+    const std::size_t most = groups.size() * std::size(GroupPlan{}.reconstructions);
+    auto* const z = ctx.arena().template take<Rows<T, Latent, D>>(most);
+    auto* const x = ctx.arena().template take<View<T, Sample<I>, D>>(most);
+    auto** const value = ctx.arena().template take<TermValue*>(most);
+    std::size_t count = 0;
+    for (std::size_t g = 0; g < groups.size(); ++g)
+      for (int i = 0; i < plans[g].reconstruction_count; ++i) {
+        const Request& r = plans[g].reconstructions[i];
+        if (r.modality != I) continue;
+        z[count] = plans[g].fused.samples[static_cast<std::size_t>(r.index)];
+        x[count] = std::get<I>(groups[g].x);
+        value[count++] =
+            &value_of(values, plans[g], plans[g].terms.list[static_cast<std::size_t>(r.term)], I);
+      }
+    if (count == 0) return;
+    const auto parameters = decode<I>(ctx, concat_rows<T, Latent, D>(ctx, {z, count}));
+    using Likelihood = typename ModalityAt<I>::Likelihood;
+    const auto log_p =
+        log_likelihood<Likelihood, T, typename ModalityAt<I>::Decoder::Out, Sample<I>, D>(
+            ctx, parameters, {x, count});
+    int row = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      account(*value[i], {log_p, row, z[i].count});
+      row += z[i].count;
+    }
+  }
+
+  Description<T> description_;
+  std::array<Place, static_cast<std::size_t>(networks)> network_at_{};
+  std::array<Place, static_cast<std::size_t>(modalities)> decoder_at_{};
+};
+
+}  // namespace poe

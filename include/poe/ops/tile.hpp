@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// The two register tiles on which every matrix product and convolution of the CPU is built.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+
+#include "poe/core/config.hpp"
+
+namespace poe::detail {
+
+#if defined(__AVX512F__)
+inline constexpr int vector_bytes = 64;
+#elif defined(__AVX__)
+inline constexpr int vector_bytes = 32;
+#else
+inline constexpr int vector_bytes = 16;
+#endif
+
+/// Lanes of the widest vector register for T.
+template <class T>
+inline constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+
+/// A vector of `Lanes` numbers: GCC's and Clang's vector extension, so one source serves every ISA.
+template <class T, int Lanes>
+struct VectorOf {
+  typedef T Type __attribute__((vector_size(sizeof(T) * Lanes)));
+};
+template <class T>
+struct VectorOf<T, 1> {
+  using Type = T;
+};
+template <class T, int Lanes = lanes<T>>
+using Vector = typename VectorOf<T, Lanes>::Type;
+
+template <class V, class T>
+POE_ALWAYS_INLINE V load(const T* p) {
+  V v;
+  std::memcpy(&v, p, sizeof(V));
+  return v;
+}
+template <class V, class T>
+POE_ALWAYS_INLINE void store(T* p, V v) {
+  std::memcpy(p, &v, sizeof(V));
+}
+
+/// acc[i][v] += sum over k of a[i * row_stride + k] * panel[k][v], with k contiguous in both: the
+/// tile of a product with packed weights. Unrolled over k so that the row pointers are paid once in
+/// four steps.
+template <class T, int Rows, int Vectors>
+POE_ALWAYS_INLINE void tile_rows(Vector<T> (&acc)[Rows][Vectors], const T* POE_RESTRICT a,
+                                 std::ptrdiff_t row_stride, const T* POE_RESTRICT panel,
+                                 int depth) {
+  using V = Vector<T>;
+  constexpr int width = Vectors * lanes<T>;
+  int k = 0;
+  for (; k + 4 <= depth; k += 4) {
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; ++u) {
+      V b[Vectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) b[v] = load<V>(panel + u * width + v * lanes<T>);
+#pragma GCC unroll 16
+      for (int i = 0; i < Rows; ++i) {
+        const T x = a[i * row_stride + u];
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v) acc[i][v] += x * b[v];
+      }
+    }
+    a += 4;
+    panel += 4 * width;
+  }
+  for (; k < depth; ++k) {
+    V b[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) b[v] = load<V>(panel + v * lanes<T>);
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const T x = a[i * row_stride];
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) acc[i][v] += x * b[v];
+    }
+    a += 1;
+    panel += width;
+  }
+}
+
+/// acc[i][v] += sum over k of a[k * a_stride + i] * b[k * b_stride + v]: the tile of a weight
+/// gradient, where k runs over samples and both factors are read where they lie.
+template <class T, int Rows, int Vectors, int Lanes>
+POE_ALWAYS_INLINE void tile_outer(Vector<T, Lanes> (&acc)[Rows][Vectors], const T* POE_RESTRICT a,
+                                  std::ptrdiff_t a_stride, const T* POE_RESTRICT b,
+                                  std::ptrdiff_t b_stride, int depth) {
+  using V = Vector<T, Lanes>;
+  for (int k = 0; k < depth; ++k) {
+    V y[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) y[v] = load<V>(b + v * Lanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) acc[i][v] += a[i] * y[v];
+    }
+    a += a_stride;
+    b += b_stride;
+  }
+}
+
+}  // namespace poe::detail
