@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "poe/core/random.hpp"
+#include <poe/core/random.hpp>
 
 namespace poe::test {
 

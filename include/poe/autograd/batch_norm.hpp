@@ -2,8 +2,8 @@
 // Batch normalisation on the tape: statistics of the whole batch, also when several ranks share it.
 #pragma once
 
-#include "poe/autograd/context.hpp"
-#include "poe/core/math.hpp"
+#include <poe/autograd/context.hpp>
+#include <poe/core/math.hpp>
 
 namespace poe {
 

@@ -3,9 +3,9 @@
 // randomness.
 #pragma once
 
-#include "poe/autograd/tape.hpp"
-#include "poe/core/random.hpp"
-#include "poe/core/team.hpp"
+#include <poe/autograd/tape.hpp>
+#include <poe/core/random.hpp>
+#include <poe/core/team.hpp>
 
 namespace poe {
 

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "poe/autograd/context.hpp"
+#include <poe/autograd/context.hpp>
 
 namespace poe {
 

@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-#include "poe/core/error.hpp"
+#include <poe/core/error.hpp>
 
 namespace poe {
 

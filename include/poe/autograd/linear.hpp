@@ -2,9 +2,9 @@
 // Linear, Conv2d and ConvTranspose2d on the tape: bias and ReLU are part of the operation.
 #pragma once
 
-#include "poe/autograd/context.hpp"
-#include "poe/ops/columns.hpp"
-#include "poe/ops/conv.hpp"
+#include <poe/autograd/context.hpp>
+#include <poe/ops/columns.hpp>
+#include <poe/ops/conv.hpp>
 
 namespace poe {
 

@@ -2,8 +2,8 @@
 // Elementwise functions on the tape: each is a functor with its value and its derivative.
 #pragma once
 
-#include "poe/autograd/context.hpp"
-#include "poe/core/math.hpp"
+#include <poe/autograd/context.hpp>
+#include <poe/core/math.hpp>
 
 namespace poe {
 

@@ -2,8 +2,8 @@
 // Max-pooling and global average pooling on the tape.
 #pragma once
 
-#include "poe/autograd/context.hpp"
-#include "poe/ops/window.hpp"
+#include <poe/autograd/context.hpp>
+#include <poe/ops/window.hpp>
 
 namespace poe {
 

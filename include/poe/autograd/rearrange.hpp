@@ -5,7 +5,7 @@
 #include <span>
 #include <tuple>
 
-#include "poe/autograd/context.hpp"
+#include <poe/autograd/context.hpp>
 
 namespace poe {
 

@@ -12,8 +12,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "poe/core/arena.hpp"
-#include "poe/core/tensor.hpp"
+#include <poe/core/arena.hpp>
+#include <poe/core/tensor.hpp>
 
 namespace poe {
 

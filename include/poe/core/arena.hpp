@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "poe/core/error.hpp"
+#include <poe/core/error.hpp>
 
 namespace poe {
 

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "poe/core/config.hpp"
+#include <poe/core/config.hpp>
 
 namespace poe::math {
 

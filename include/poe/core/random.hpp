@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "poe/core/config.hpp"
+#include <poe/core/config.hpp>
 
 namespace poe {
 

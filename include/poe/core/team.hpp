@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "poe/core/error.hpp"
+#include <poe/core/error.hpp>
 
 namespace poe {
 

@@ -6,10 +6,10 @@
 #include <span>
 #include <utility>
 
-#include "poe/core/arena.hpp"
-#include "poe/core/device.hpp"
-#include "poe/core/error.hpp"
-#include "poe/core/shape.hpp"
+#include <poe/core/arena.hpp>
+#include <poe/core/device.hpp>
+#include <poe/core/error.hpp>
+#include <poe/core/shape.hpp>
 
 namespace poe {
 

@@ -5,7 +5,7 @@
 // exp of a difference. Both back ends call these functions.
 #pragma once
 
-#include "poe/core/math.hpp"
+#include <poe/core/math.hpp>
 
 namespace poe::gaussian {
 

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <span>
 
-#include "poe/autograd/context.hpp"
-#include "poe/gaussian/algebra.hpp"
+#include <poe/autograd/context.hpp>
+#include <poe/gaussian/algebra.hpp>
 
 namespace poe::gaussian {
 

@@ -13,8 +13,8 @@
 #include <cmath>
 #include <span>
 
-#include "poe/autograd/context.hpp"
-#include "poe/core/math.hpp"
+#include <poe/autograd/context.hpp>
+#include <poe/core/math.hpp>
 
 namespace poe {
 

@@ -5,7 +5,7 @@
 #include <tuple>
 #include <utility>
 
-#include "poe/models/modality.hpp"
+#include <poe/models/modality.hpp>
 
 namespace poe {
 
@@ -29,6 +29,20 @@ struct Group {
   std::uint32_t loader = 0;  // number of the loader: different loaders draw different noise
   typename detail::ViewsOf<T, M, D,
                            std::make_index_sequence<static_cast<std::size_t>(M::count)>>::Type x;
+
+  /// Samples [first, first + count) of this group; positions in the loader's batch are kept.
+  Group slice(int first, int count) const {
+    Group part = *this;
+    part.rows = count;
+    part.first_row = first_row + first;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      ((contains(observed, static_cast<int>(I))
+            ? void(std::get<I>(part.x) = std::get<I>(x).slice(first, count))
+            : void()),
+       ...);
+    }(std::make_index_sequence<static_cast<std::size_t>(M::count)>{});
+    return part;
+  }
 };
 
 }  // namespace poe

@@ -7,7 +7,7 @@
 #include <string>
 #include <tuple>
 
-#include "poe/nn/layers.hpp"
+#include <poe/nn/layers.hpp>
 
 namespace poe {
 

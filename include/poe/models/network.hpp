@@ -3,7 +3,7 @@
 // family's head.
 #pragma once
 
-#include "poe/models/posterior.hpp"
+#include <poe/models/posterior.hpp>
 
 namespace poe {
 

@@ -5,7 +5,7 @@
 
 #include <array>
 
-#include "poe/gaussian/algebra.hpp"
+#include <poe/gaussian/algebra.hpp>
 
 namespace poe {
 

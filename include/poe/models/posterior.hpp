@@ -14,7 +14,7 @@
 
 #include <array>
 
-#include "poe/models/modality.hpp"
+#include <poe/models/modality.hpp>
 
 namespace poe {
 

@@ -5,13 +5,13 @@
 #include <bit>
 #include <span>
 
-#include "poe/gaussian/fusion.hpp"
-#include "poe/likelihood/likelihood.hpp"
-#include "poe/models/batch.hpp"
-#include "poe/models/network.hpp"
-#include "poe/models/objective.hpp"
-#include "poe/models/options.hpp"
-#include "poe/models/posterior.hpp"
+#include <poe/gaussian/fusion.hpp>
+#include <poe/likelihood/likelihood.hpp>
+#include <poe/models/batch.hpp>
+#include <poe/models/network.hpp>
+#include <poe/models/objective.hpp>
+#include <poe/models/options.hpp>
+#include <poe/models/posterior.hpp>
 
 namespace poe {
 

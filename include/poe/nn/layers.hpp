@@ -2,12 +2,12 @@
 // The layers without products: activations, shapes, dropout, pooling, normalisation, embedding.
 #pragma once
 
-#include "poe/autograd/batch_norm.hpp"
-#include "poe/autograd/embedding.hpp"
-#include "poe/autograd/pointwise.hpp"
-#include "poe/autograd/pool.hpp"
-#include "poe/autograd/rearrange.hpp"
-#include "poe/nn/linear.hpp"
+#include <poe/autograd/batch_norm.hpp>
+#include <poe/autograd/embedding.hpp>
+#include <poe/autograd/pointwise.hpp>
+#include <poe/autograd/pool.hpp>
+#include <poe/autograd/rearrange.hpp>
+#include <poe/nn/linear.hpp>
 
 namespace poe {
 

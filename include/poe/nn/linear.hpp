@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "poe/nn/net.hpp"
+#include <poe/nn/net.hpp>
 
 namespace poe {
 

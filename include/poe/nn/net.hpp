@@ -12,8 +12,8 @@
 
 #include <string>
 
-#include "poe/autograd/linear.hpp"
-#include "poe/nn/parameter.hpp"
+#include <poe/autograd/linear.hpp>
+#include <poe/nn/parameter.hpp>
 
 namespace poe {
 

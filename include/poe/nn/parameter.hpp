@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "poe/autograd/context.hpp"
+#include <poe/autograd/context.hpp>
 
 namespace poe {
 

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "poe/core/arena.hpp"
+#include <poe/core/arena.hpp>
 
 namespace poe {
 

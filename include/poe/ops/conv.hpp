@@ -2,7 +2,7 @@
 // Convolution on the CPU: small image from large, large from small, and the weight gradient.
 #pragma once
 
-#include "poe/ops/product.hpp"
+#include <poe/ops/product.hpp>
 
 namespace poe {
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "poe/core/arena.hpp"
-#include "poe/ops/tile.hpp"
-#include "poe/ops/window.hpp"
+#include <poe/core/arena.hpp>
+#include <poe/ops/tile.hpp>
+#include <poe/ops/window.hpp>
 
 namespace poe::detail {
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "poe/core/config.hpp"
+#include <poe/core/config.hpp>
 
 namespace poe::detail {
 

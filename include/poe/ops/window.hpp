@@ -3,7 +3,7 @@
 // connects.
 #pragma once
 
-#include "poe/core/arena.hpp"
+#include <poe/core/arena.hpp>
 
 namespace poe {
 

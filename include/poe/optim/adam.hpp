@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// Adam: one pass over the flat buffers.
+#pragma once
+
+#include <poe/core/math.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+
+namespace poe {
+
+/// Settings of Adam (Kingma & Ba 2015); PyTorch's defaults but for the learning rate, the paper's.
+struct AdamOptions {
+  double learning_rate = 2e-4;
+  double beta1 = 0.9, beta2 = 0.999;
+  double epsilon = 1e-8;
+};
+
+/// The factors of one step, in the scalar type of the parameters.
+template <class T>
+struct AdamStep {
+  T rate, beta1, beta2, epsilon, inverse_root2;
+
+  /// `step` counts from 1.
+  AdamStep(const AdamOptions& o, long step)
+      : rate(static_cast<T>(o.learning_rate / (1 - std::pow(o.beta1, step)))),
+        beta1(static_cast<T>(o.beta1)),
+        beta2(static_cast<T>(o.beta2)),
+        epsilon(static_cast<T>(o.epsilon)),
+        inverse_root2(static_cast<T>(1 / std::sqrt(1 - std::pow(o.beta2, step)))) {}
+
+  /// m, v: running means of g and g^2; x -= rate * m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon).
+  POE_HD void apply(T& x, T& m, T& v, T g) const {
+    m += (T(1) - beta1) * (g - m);
+    v = beta2 * v + (T(1) - beta2) * g * g;
+    x -= rate * m / (math::sqrt(v) * inverse_root2 + epsilon);
+  }
+};
+
+/// Applies one step to numbers [first, last) of the flat buffers. The gradient is the sum of the
+/// ranks' parts, in rank order; the parts are set to zero for the next pass. Returns false if a
+/// gradient was not finite.
+template <class T>
+bool adam_range(const AdamStep<T>& step, T* x, T* m, T* v, std::span<T* const> gradients,
+                std::size_t first, std::size_t last) {
+  // Blocks that stay in the first-level cache: the parts are added there, and the update reads the
+  // sum.
+  constexpr std::size_t block = 1024;
+  T poison = 0;  // stays 0 while every gradient is finite: inf - inf and NaN - NaN are NaN
+  for (std::size_t i = first; i < last; i += block) {
+    const std::size_t end = last - i < block ? last : i + block;
+    T* const g = gradients[0];
+    for (std::size_t r = 1; r < gradients.size(); ++r) {
+      T* const part = gradients[r];
+      for (std::size_t k = i; k < end; ++k) g[k] += part[k], part[k] = T(0);
+    }
+    T lane[16] = {};
+    for (std::size_t k = i; k < end; ++k) {
+      step.apply(x[k], m[k], v[k], g[k]);
+      lane[k % 16] += g[k] - g[k];
+      g[k] = T(0);
+    }
+    for (const T p : lane) poison += p;
+  }
+  return poison == T(0);
+}
+
+}  // namespace poe
