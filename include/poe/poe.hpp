@@ -19,5 +19,9 @@
 #include <poe/models/modality.hpp>   // Modality, Modalities
 #include <poe/models/objective.hpp>  // SvaeLoss, VaevaeLoss, Elbo
 #include <poe/models/options.hpp>    // presets of the paper and of the published code
+#include <poe/models/paper.hpp>      // Svae, SvaeStar, Vaevae, VaevaeA, VaevaeStar, PlainVae
 #include <poe/models/posterior.hpp>  // PoeWithStandIns, JointEncoders, UnimodalExperts
 #include <poe/models/vae.hpp>        // Vae<T, Modalities, Posterior, Objective>
+
+#include <poe/optim/adam.hpp>     // Adam over one flat buffer
+#include <poe/optim/learner.hpp>  // Learner: parameters, ranks, steps

@@ -13,18 +13,26 @@ template <class Out, class T, class In, class D>
 Variable<T, Out, D> max_pool(Context<T, D>& ctx, const Window& w, Variable<T, In, D> x) {
   auto y = ctx.tape.template make<Out>(x.rows, x.differentiable());
   auto* const winner = ctx.arena().template take<int>(y.count());
-  const int channels = w.channels;
+  constexpr int channels = ImageOf<In>::channels;
   for (int n = 0; n < x.rows; ++n) {
     const T* const in = x.value + static_cast<std::ptrdiff_t>(n) * In::size;
     T* const out = y.value + static_cast<std::ptrdiff_t>(n) * Out::size;
     int* const from = winner + static_cast<std::ptrdiff_t>(n) * Out::size;
-    for (int i = 0; i < Out::size; ++i) from[i] = -1;
+    int before = -1;
     detail::for_each_link(w, [&](int position, int pixel, int) {
+      const T* const POE_RESTRICT x_c = in + pixel * channels;
+      T* const POE_RESTRICT y_c = out + position * channels;
+      int* const POE_RESTRICT from_c = from + position * channels;
+      if (position != std::exchange(before, position)) {
+        for (int c = 0; c < channels; ++c) y_c[c] = x_c[c], from_c[c] = pixel * channels + c;
+        return;
+      }
       for (int c = 0; c < channels; ++c) {
-        const int o = position * channels + c;
-        const int i = pixel * channels + c;
-        // The negated comparison also lets NaN through instead of hiding it.
-        if (from[o] < 0 || !(in[i] <= out[o])) out[o] = in[i], from[o] = i;
+        // The second comparison lets NaN through instead of hiding it; | and not ||, so that the
+        // loop has no branch.
+        const bool better = bool((x_c[c] > y_c[c]) | (x_c[c] != x_c[c]));
+        y_c[c] = better ? x_c[c] : y_c[c];
+        from_c[c] = better ? pixel * channels + c : from_c[c];
       }
     });
   }

@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -70,7 +71,8 @@ class Buffer {
 /// the same program takes the same addresses and nothing is allocated (see allocation_count()).
 class Arena {
  public:
-  explicit Arena(std::size_t first_block = std::size_t{1} << 20) : next_size_(first_block) {}
+  explicit Arena(std::size_t first_block = std::size_t{1} << 20)
+      : next_size_(std::max(first_block, alignment)) {}
 
   /// `count` objects of T, not initialised, aligned to a cache line.
   template <class T>

@@ -17,12 +17,15 @@ namespace poe::math {
 POE_HD double exp(double x) { return std::exp(x); }
 POE_HD double log(double x) { return std::log(x); }
 
-/// e^x: 0 below -87.3 (no denormals), infinity above 88.7, NaN for NaN.
+/// e^x: 0 below -87.3 (no denormals), infinity where e^x is no float, NaN for NaN.
 POE_HD float exp(float x) {
 #if defined(__CUDA_ARCH__)
   return ::expf(x);
 #else
-  const float clamped = x < -87.3F ? -87.3F : (x > 88.7F ? 88.7F : x);
+  constexpr float least = -87.3F, most = 88.72283F;  // the largest x whose e^x is a float
+  // The order of the comparisons takes NaN to `least`: it must not reach the conversion to int.
+  const float above = x > least ? x : least;
+  const float clamped = above < most ? above : most;
   // n = round(x / ln 2), by adding a number whose last bit is a unit.
   constexpr float shift = 12582912.0F;
   const float shifted = clamped * 1.44269504088896341F + shift;
@@ -41,8 +44,8 @@ POE_HD float exp(float x) {
   const float a = std::bit_cast<float>((half + 127) << 23);
   const float b = std::bit_cast<float>((k - half + 127) << 23);
   const float y = p * a * b;
-  const float low = x < -87.3F ? 0.0F : y;
-  return x > 88.72283F ? std::numeric_limits<float>::infinity() : (x != x ? x : low);
+  const float low = x < least ? 0.0F : y;
+  return x > most ? std::numeric_limits<float>::infinity() : (x != x ? x : low);
 #endif
 }
 
@@ -78,13 +81,35 @@ POE_HD float log(float x) {
 #endif
 }
 
-/// log(1 + u) for u >= 0 to full relative accuracy, also where 1 + u rounds (Kahan's quotient).
+/// log(1 + u) for finite u >= 0 to full relative accuracy, also where 1 + u rounds (Kahan's
+/// quotient).
 POE_HD float log1p(float u) {
   const float w = 1.0F + u;
   const float d = w - 1.0F;
   return d == 0.0F ? u : log(w) * (u / d);
 }
 POE_HD double log1p(double u) { return std::log1p(u); }
+
+/// cos and sin of a full turn times u, u in [0, 1]: what Box-Muller needs.
+POE_HD void cos_sin_turns(double u, double& c, double& s) {
+  c = std::cos(6.283185307179586476925 * u);
+  s = std::sin(6.283185307179586476925 * u);
+}
+POE_HD void cos_sin_turns(float u, float& c, float& s) {
+  // u = q / 4 + r exactly, with |r| <= 1/8; the quadrant q exchanges the two and sets their signs.
+  const auto q = static_cast<std::int32_t>(u * 4.0F + 0.5F);
+  const float x = (u - 0.25F * static_cast<float>(q)) * 6.28318530718F;
+  const float z = x * x;
+  const float sx = x + x * z * (-1.6666654611e-1F + z * (8.3321608736e-3F - z * 1.9515295891e-4F));
+  const float cx =
+      1.0F - 0.5F * z +
+      z * z * (4.166664568e-2F + z * (-1.388731625e-3F + z * 2.443315712e-5F));  // Cephes
+  const bool odd = (q & 1) != 0;
+  const float a = odd ? sx : cx;
+  const float b = odd ? cx : sx;
+  c = ((q + 1) & 2) != 0 ? -a : a;
+  s = (q & 2) != 0 ? -b : b;
+}
 
 template <class T>
 POE_HD T abs(T x) {

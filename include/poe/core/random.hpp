@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <cmath>
 #include <cstdint>
 #include <numeric>
 #include <span>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include <poe/core/config.hpp>
+#include <poe/core/math.hpp>
 
 namespace poe {
 
@@ -74,21 +74,35 @@ struct Random {
     return static_cast<std::uint32_t>((std::uint64_t{bits(element)} * n) >> 32);
   }
 
-  /// Elements 4b .. 4b+3 of a standard normal sequence: Box-Muller on words (x, y) and (z, w),
-  /// the cosine first.
+  /// Elements 64g .. 64g+63 of a standard normal sequence: Box-Muller on words (x, y) and (z, w) of
+  /// each block, the cosine first. In groups, so that the arithmetic vectorises; every caller gets
+  /// the same bits.
   template <class T>
-  POE_HD void normal4(std::uint64_t b, T* out) const {
-    const Words r = block(b);
-    box_muller(r.x, r.y, out);
-    box_muller(r.z, r.w, out + 2);
+  POE_HD void normal_group(std::uint64_t g, T* out) const {
+    T a[32], b[32];
+    for (int i = 0; i < 16; ++i) {
+      const Words r = block(16 * g + static_cast<std::uint64_t>(i));
+      a[2 * i] = to_unit<T>(r.x);
+      b[2 * i] = to_unit<T>(r.y);
+      a[2 * i + 1] = to_unit<T>(r.z);
+      b[2 * i + 1] = to_unit<T>(r.w);
+    }
+    T c[32], s[32];
+    for (int i = 0; i < 32; ++i) {
+      const T radius = math::sqrt(T(-2) * math::log(a[i]));
+      math::cos_sin_turns(b[i], c[i], s[i]);
+      c[i] *= radius;
+      s[i] *= radius;
+    }
+    for (int i = 0; i < 32; ++i) out[2 * i] = c[i], out[2 * i + 1] = s[i];
   }
 
   /// Standard normal number of one element.
   template <class T>
   POE_HD T normal(std::uint64_t element) const {
-    T four[4];
-    normal4(element / 4, four);
-    return four[element % 4];
+    T group[64];
+    normal_group(element / 64, group);
+    return group[element % 64];
   }
 
  private:
@@ -96,23 +110,16 @@ struct Random {
   POE_HD static constexpr T to_unit(std::uint32_t word) {
     return static_cast<T>((static_cast<double>(word) + 0.5) * (1.0 / 4294967296.0));
   }
-  template <class T>
-  POE_HD static void box_muller(std::uint32_t a, std::uint32_t b, T* out) {
-    const T radius = std::sqrt(T(-2) * std::log(to_unit<T>(a)));
-    const T angle = T(6.283185307179586476925) * to_unit<T>(b);
-    out[0] = radius * std::cos(angle);
-    out[1] = radius * std::sin(angle);
-  }
 };
 
 /// Fills `out` with elements first, first + 1, ... of a standard normal sequence.
 template <class T>
 void fill_normal(const Random& random, std::uint64_t first, std::span<T> out) {
-  T four[4];
+  T group[64];
   for (std::size_t i = 0; i < out.size();) {
     const std::uint64_t element = first + i;
-    random.normal4(element / 4, four);
-    for (std::uint64_t k = element % 4; k < 4 && i < out.size(); ++k) out[i++] = four[k];
+    random.normal_group(element / 64, group);
+    for (std::uint64_t k = element % 64; k < 64 && i < out.size(); ++k) out[i++] = group[k];
   }
 }
 

@@ -29,9 +29,10 @@ inline Slice slice_of(int rows, int rank, int ranks) {
 /// exception is rethrown, and ranks that wait for the failed one are released.
 class Team {
  public:
-  explicit Team(int size)
-      : partial_(static_cast<std::size_t>(size)), errors_(static_cast<std::size_t>(size)) {
+  explicit Team(int size) {
     expect(size >= 1 && size <= 1024, "number of threads: expected 1 to 1024, got {}", size);
+    partial_.resize(static_cast<std::size_t>(size));
+    errors_.resize(static_cast<std::size_t>(size));
     for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { work(rank); });
   }
   ~Team() {

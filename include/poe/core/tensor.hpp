@@ -22,8 +22,8 @@ struct View {
 
   /// Rows [first, first + count).
   View slice(int first, int count) const {
-    expect(first >= 0 && count >= 0 && first + count <= rows,
-           "slice of a batch: rows {} to {} asked of a batch of {}", first, first + count, rows);
+    expect(first >= 0 && count >= 0 && first <= rows && count <= rows - first,
+           "slice of a batch: {} rows from row {} on asked of a batch of {}", count, first, rows);
     return {data + static_cast<std::ptrdiff_t>(first) * S::size, count};
   }
   std::span<const T> flat() const {
@@ -42,8 +42,7 @@ class Tensor {
   using Sample = S;
 
   Tensor() = default;
-  explicit Tensor(int rows)
-      : buffer_(static_cast<std::size_t>(rows) * static_cast<std::size_t>(S::size)), rows_(rows) {}
+  explicit Tensor(int rows) : buffer_(count(rows)), rows_(rows) {}
 
   int rows() const { return rows_; }
   T* data() { return buffer_.data(); }
@@ -66,6 +65,10 @@ class Tensor {
   }
 
  private:
+  static std::size_t count(int rows) {
+    expect(rows >= 0, "tensor: expected a batch of at least 0 samples, got {}", rows);
+    return offset(rows);
+  }
   static std::size_t offset(int n) {
     return static_cast<std::size_t>(n) * static_cast<std::size_t>(S::size);
   }

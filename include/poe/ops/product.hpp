@@ -43,14 +43,15 @@ T* pack_panels(const T* weights, int taps, int depth, int columns, std::ptrdiff_
           for (int j = 0; j < live; ++j) out[k * width + j] = row[j];
           for (int j = live; j < width; ++j) out[k * width + j] = T(0);
         }
-      } else {  // a transposition: blocks of one cache line of source and destination
-        constexpr int block = 16;
-        for (int k0 = 0; k0 < depth; k0 += block) {
-          const int k1 = std::min(depth, k0 + block);
+      } else {
+        int k = 0;
+        for (; k + lanes<T> <= depth; k += lanes<T>)
+          for (int j = 0; j < width; j += lanes<T>)
+            transpose_block(source + j * j_stride + k, j_stride, std::min(lanes<T>, live - j),
+                            out + k * width + j, width);
+        for (; k < depth; ++k)
           for (int j = 0; j < width; ++j)
-            for (int k = k0; k < k1; ++k)
-              out[k * width + j] = j < live ? source[j * j_stride + k * k_stride] : T(0);
-        }
+            out[k * width + j] = j < live ? source[j * j_stride + k] : T(0);
       }
       out += static_cast<std::ptrdiff_t>(depth) * width;
     }
@@ -81,40 +82,31 @@ struct RowsProduct {
   Epilogue<T> epilogue;
 };
 
+/// `live` columns of the tile, from column j0 of the destination on.
 template <class T, int Rows, int Vectors>
-void store_tile(const Vector<T> (&acc)[Rows][Vectors], T* out, std::ptrdiff_t row_stride, int j0,
-                int live, const Epilogue<T>& e) {
+POE_ALWAYS_INLINE void store_tile(Vector<T> (&acc)[Rows][Vectors], T* out,
+                                  std::ptrdiff_t row_stride, int j0, int live,
+                                  const Epilogue<T>& e) {
   using V = Vector<T>;
-  for (int i = 0; i < Rows; ++i) {
-    T* const row = out + i * row_stride;
+  const bool whole = live == Vectors * lanes<T>;
+  if (e.bias != nullptr)
     for (int v = 0; v < Vectors; ++v) {
-      const int j = v * lanes<T>;
-      const int n = std::min(lanes<T>, live - j);
-      if (n <= 0) break;
-      V x = acc[i][v];
-      V other{};
-      const auto bytes = static_cast<std::size_t>(n) * sizeof(T);
-      if (e.bias != nullptr) {
-        if (n == lanes<T>)
-          other = load<V>(e.bias + j0 + j);
-        else
-          std::memcpy(&other, e.bias + j0 + j, bytes);
-        x += other;
-      }
-      if (e.accumulate) {
-        if (n == lanes<T>)
-          other = load<V>(row + j);
-        else
-          std::memcpy(&other, row + j, bytes);
-        x += other;
-      }
-      if (e.relu) x = x > T(0) ? x : V{};
-      if (n == lanes<T>)
-        store(row + j, x);
-      else
-        std::memcpy(row + j, &x, bytes);
+      const V bias = whole ? load<V>(e.bias + j0 + v * lanes<T>)
+                           : load_part<V>(e.bias + j0 + v * lanes<T>, live - v * lanes<T>);
+      for (int i = 0; i < Rows; ++i) acc[i][v] += bias;
     }
-  }
+  for (int i = 0; i < Rows; ++i)
+    for (int v = 0; v < Vectors; ++v) {
+      T* const to = out + i * row_stride + v * lanes<T>;
+      const int n = live - v * lanes<T>;
+      V x = acc[i][v];
+      if (e.accumulate) x += whole ? load<V>(to) : load_part<V>(to, n);
+      if (e.relu) x = x > T(0) ? x : V{};
+      if (whole)
+        store(to, x);
+      else
+        store_part(to, x, n);
+    }
 }
 
 template <class T, int Rows, int Vectors>
@@ -205,13 +197,28 @@ void outer_tail(const OuterProduct<T>& p, int group, int j0) {
     if (j0 < p.columns) outer_tail<T, Lanes / 2>(p, group, j0);
 }
 
+/// Samples are taken in blocks for which one column panel and one tile's rows stay in the
+/// second-level cache, since every tile of a group reads the panel again.
 template <class T>
-void outer_product(const OuterProduct<T>& p) {
-  for (int g = 0; g < p.table.destinations; ++g) {
-    int j0 = 0;
-    for (; j0 + panel_width<T> <= p.columns; j0 += panel_width<T>)
-      outer_columns<T, 2, lanes<T>>(p, g, j0);
-    if (j0 < p.columns) outer_tail<T, lanes<T>>(p, g, j0);
+void outer_product(OuterProduct<T> p) {
+  constexpr std::size_t cache = 256 * 1024;
+  int most_links = 1;
+  for (int g = 0; g < p.table.destinations; ++g)
+    most_links = std::max(most_links, p.table.begin[g + 1] - p.table.begin[g]);
+  const std::size_t sample = static_cast<std::size_t>(most_links) *
+                             (sizeof(T) * static_cast<std::size_t>(panel_width<T>) + alignment);
+  const int block = std::max(16, static_cast<int>(cache / sample));
+  const int rows = p.rows;
+  for (int first = 0; first < rows; first += block) {
+    p.rows = std::min(block, rows - first);
+    for (int g = 0; g < p.table.destinations; ++g) {
+      int j0 = 0;
+      for (; j0 + panel_width<T> <= p.columns; j0 += panel_width<T>)
+        outer_columns<T, 2, lanes<T>>(p, g, j0);
+      if (j0 < p.columns) outer_tail<T, lanes<T>>(p, g, j0);
+    }
+    p.a += block * p.a_row;
+    p.b += block * p.b_row;
   }
 }
 

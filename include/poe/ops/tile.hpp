@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include <poe/core/config.hpp>
 
@@ -42,6 +44,57 @@ POE_ALWAYS_INLINE V load(const T* p) {
 template <class V, class T>
 POE_ALWAYS_INLINE void store(T* p, V v) {
   std::memcpy(p, &v, sizeof(V));
+}
+
+/// The first n lanes of a vector (none for n <= 0, all for n >= lanes); the others are 0, or not
+/// written.
+template <class V, class T>
+POE_ALWAYS_INLINE V load_part(const T* p, int n) {
+  V v{};
+  constexpr int all = sizeof(V) / sizeof(T);
+  if (n > 0) std::memcpy(&v, p, static_cast<std::size_t>(n < all ? n : all) * sizeof(T));
+  return v;
+}
+template <class V, class T>
+POE_ALWAYS_INLINE void store_part(T* p, V v, int n) {
+  constexpr int all = sizeof(V) / sizeof(T);
+  if (n > 0) std::memcpy(p, &v, static_cast<std::size_t>(n < all ? n : all) * sizeof(T));
+}
+
+/// One round of a transposition in registers: rows i and i + Step exchange their off-diagonal
+/// blocks of Step lanes.
+template <int Step, class V, std::size_t... L>
+POE_ALWAYS_INLINE void exchange(V& a, V& b, std::index_sequence<L...>) {
+  constexpr int n = sizeof...(L);
+  const V x = __builtin_shufflevector(
+      a, b, ((L & Step) == 0 ? static_cast<int>(L) : n + static_cast<int>(L) - Step)...);
+  b = __builtin_shufflevector(
+      a, b, ((L & Step) == 0 ? static_cast<int>(L) + Step : n + static_cast<int>(L))...);
+  a = x;
+}
+
+/// out[k][j] = in[j][k] for a block of lanes x lanes; rows of `in` from `rows` on count as zero.
+template <class T>
+POE_ALWAYS_INLINE void transpose_block(const T* in, std::ptrdiff_t in_stride, int rows, T* out,
+                                       std::ptrdiff_t out_stride) {
+  using V = Vector<T>;
+  constexpr int n = lanes<T>;
+  V row[n];
+  for (int j = 0; j < n; ++j) row[j] = j < rows ? load<V>(in + j * in_stride) : V{};
+  const auto round = [&]<int Step>(std::integral_constant<int, Step>) {
+    if constexpr (Step < n) {
+#pragma GCC unroll 16
+      for (int i = 0; i < n; ++i)
+        if ((i & Step) == 0)
+          exchange<Step>(row[i], row[i + Step],
+                         std::make_index_sequence<static_cast<std::size_t>(n)>{});
+    }
+  };
+  round(std::integral_constant<int, 1>{});
+  round(std::integral_constant<int, 2>{});
+  round(std::integral_constant<int, 4>{});
+  round(std::integral_constant<int, 8>{});
+  for (int k = 0; k < n; ++k) store(out + k * out_stride, row[k]);
 }
 
 /// acc[i][v] += sum over k of a[i * row_stride + k] * panel[k][v], with k contiguous in both: the

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// Checkpoints: everything a run needs to go on as if it had not stopped, readable from Python.
+#pragma once
+
+#include <poe/io/weights.hpp>
+#include <poe/optim/learner.hpp>
+
+#include <charconv>
+#include <map>
+
+namespace poe {
+
+namespace detail {
+
+template <class T>
+std::vector<WeightSection<T>> weight_sections(Learner<T>& learner) {
+  return {{"", &learner.description().parameters, learner.state().parameters.data()},
+          {"", &learner.description().statistics, learner.state().statistics.data()}};
+}
+template <class T>
+std::vector<WeightSection<T>> state_sections(Learner<T>& learner) {
+  auto sections = weight_sections(learner);
+  const auto* const parameters = &learner.description().parameters;
+  sections.push_back({"optimizer.exp_avg.", parameters, learner.state().first_moment.data()});
+  sections.push_back({"optimizer.exp_avg_sq.", parameters, learner.state().second_moment.data()});
+  return sections;
+}
+
+}  // namespace detail
+
+/// A double as text that reads back as the same double.
+inline std::string exact_text(double x) { return fmt::format("{}", x); }
+
+/// A number from a checkpoint's metadata.
+template <class N>
+N metadata_number(const Metadata& metadata, const std::string& path, const std::string& key) {
+  const auto found = metadata.find(key);
+  expect(found != metadata.end(), "'{}': expected metadata '{}', which is not in the file", path,
+         key);
+  N value{};
+  const char* const end = found->second.data() + found->second.size();
+  const auto [rest, error] = std::from_chars(found->second.data(), end, value);
+  expect(error == std::errc{} && rest == end, "'{}': metadata '{}': expected a number, got '{}'",
+         path, key, found->second);
+  return value;
+}
+
+/// Writes parameters, running statistics and Adam's moments, with `metadata` and the number of
+/// steps.
+template <class T>
+void save_checkpoint(const std::filesystem::path& path, Learner<T>& learner, Metadata metadata) {
+  metadata["step"] = std::to_string(learner.state().step);
+  const auto sections = detail::state_sections(learner);
+  save_weights<T>(path, sections, metadata);
+}
+
+/// Writes parameters and running statistics only: what inference needs.
+template <class T>
+void save_model(const std::filesystem::path& path, Learner<T>& learner, const Metadata& metadata) {
+  const auto sections = detail::weight_sections(learner);
+  save_weights<T>(path, sections, metadata);
+}
+
+/// Reads what save_checkpoint() wrote. -> its metadata.
+template <class T>
+Metadata load_checkpoint(const std::filesystem::path& path, Learner<T>& learner) {
+  const auto file = SafetensorsFile::open(path);
+  const long step = metadata_number<long>(file.metadata(), path.string(), "step");
+  load_weights<T>(file, path.string(), detail::state_sections(learner));
+  learner.state().step = step;
+  return file.metadata();
+}
+
+/// Reads the parameters and running statistics of a checkpoint or of a saved model. -> its
+/// metadata.
+template <class T>
+Metadata load_model(const std::filesystem::path& path, Learner<T>& learner) {
+  const auto file = SafetensorsFile::open(path);
+  load_weights<T>(file, path.string(), detail::weight_sections(learner), true);
+  return file.metadata();
+}
+
+/// Fails unless the metadata of a file say `expected` of every key: a run is resumed with the
+/// settings it began with.
+inline void expect_same_run(const Metadata& found, const Metadata& expected,
+                            const std::string& path) {
+  for (const auto& [key, value] : expected) {
+    const auto at = found.find(key);
+    expect(at != found.end() && at->second == value,
+           "'{}': {} of this run is '{}', of the checkpoint '{}'", path, key, value,
+           at == found.end() ? "(not said)" : at->second);
+  }
+}
+
+}  // namespace poe
