@@ -28,7 +28,7 @@ POE_ALWAYS_INLINE T sum_over(int n, F&& f) {
   int i = 0;
   for (; i + width <= n; i += width)
     for (int k = 0; k < width; ++k) partial[k] += f(i + k);
-  for (int k = 0; i < n; ++i, ++k) partial[k] += f(i);
+  for (int k = 0; k < width && i + k < n; ++k) partial[k] += f(i + k);
   T sum = 0;
   for (int k = 0; k < width; ++k) sum += partial[k];
   return sum;
@@ -44,8 +44,10 @@ struct Bernoulli {
   template <class T>
   static T row(const T* logits, const T* x, int size, int /*parameters*/, T* slope) {
     if (slope == nullptr)
-      return detail::sum_over<T>(
-          size, [=](int i) { return x[i] * logits[i] - math::softplus(logits[i]); });
+      return detail::sum_over<T>(size, [=](int i) {
+        const T t = logits[i];
+        return x[i] * t - math::max(t, T(0)) - math::log1p(math::exp(-math::abs(t)));
+      });
     return detail::sum_over<T>(size, [=](int i) {
       const T t = logits[i];
       const T e = math::exp(-math::abs(t));  // shared by the softplus and the sigmoid
@@ -119,14 +121,14 @@ struct Categorical {
     for (int i = 0; i < size; ++i) {
       const T* const t = logits + static_cast<std::ptrdiff_t>(i) * classes;
       T* const g = slope == nullptr ? nullptr : slope + static_cast<std::ptrdiff_t>(i) * classes;
-      const int id = static_cast<int>(x[i]);
-      if (id == Ignore) {
+      if (x[i] == T(Ignore)) {
         if (g != nullptr)
           for (int k = 0; k < classes; ++k) g[k] = T(0);
         continue;
       }
-      expect(id >= 0 && id < classes, "categorical: position {} has class {}; there are {} classes",
-             i, id, classes);
+      expect(x[i] >= T(0) && x[i] < T(classes) && x[i] == std::floor(x[i]),
+             "categorical: position {} has class {}; there are {} classes", i, x[i], classes);
+      const int id = static_cast<int>(x[i]);
       T top = t[0];
       for (int k = 1; k < classes; ++k) top = math::max(top, t[k]);
       const T total = detail::sum_over<T>(classes, [=](int k) { return math::exp(t[k] - top); });

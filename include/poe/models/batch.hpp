@@ -40,9 +40,49 @@ struct Group {
             ? void(std::get<I>(part.x) = std::get<I>(x).slice(first, count))
             : void()),
        ...);
-    }(std::make_index_sequence<static_cast<std::size_t>(M::count)>{});
+    }
+    (std::make_index_sequence<static_cast<std::size_t>(M::count)>{});
     return part;
   }
 };
+
+/// Samples of the modality that is named by the type Tag.
+template <class Tag, class T, class S, class D>
+struct Given {
+  View<T, S, D> x;
+};
+template <class Tag, class T, class S, class D>
+Given<Tag, T, S, D> given(View<T, S, D> x) {
+  return {x};
+}
+template <class Tag, class T, class S, class D>
+Given<Tag, T, S, D> given(const Tensor<T, S, D>& x) {
+  return {x.view()};
+}
+
+/// A loader's batch in which exactly the given modalities were observed:
+///   observe<float, Digit>(0, given<Top>(tops), given<Bottom>(bottoms)).
+/// Fails if the modalities have different numbers of samples.
+template <class T, class M, class... Tags, class... S, class D>
+Group<T, M, D> observe(std::uint32_t loader, Given<Tags, T, S, D>... parts) {
+  Group<T, M, D> group;
+  group.loader = loader;
+  const auto put = [&]<class Tag, class Sample>(const Given<Tag, T, Sample, D>& part) {
+    constexpr int index = M::template index_of<Tag>();
+    static_assert(index >= 0, "poe: the model has no modality of this Tag");
+    if constexpr (index >= 0) {
+      static_assert(std::is_same_v<typename M::template At<index>::Sample, Sample>,
+                    "poe: samples of this modality have another Shape");
+      expect(group.observed == 0 || group.rows == part.x.rows,
+             "observe: {} samples of modality '{}', {} of the others", part.x.rows, Tag::name,
+             group.rows);
+      group.observed |= only(index);
+      group.rows = group.total = part.x.rows;
+      std::get<static_cast<std::size_t>(index)>(group.x) = part.x;
+    }
+  };
+  (put(parts), ...);
+  return group;
+}
 
 }  // namespace poe

@@ -36,6 +36,14 @@ struct Modalities {
   static_assert(count >= 1 && count <= 5, "poe: a model has one to five modalities");
   template <int I>
   using At = std::tuple_element_t<I, std::tuple<M...>>;
+  /// Position of the modality with this tag; -1 if there is none.
+  template <class Tag>
+  static constexpr int index_of() {
+    constexpr bool same[] = {std::is_same_v<Tag, typename M::Tag>...};
+    for (int i = 0; i < count; ++i)
+      if (same[i]) return i;
+    return -1;
+  }
   static constexpr const char* name(int i) {
     constexpr const char* names[] = {M::name...};
     return names[i];

@@ -78,6 +78,12 @@ class Vae {
     });
   }
 
+  /// A loader's batch in which the given modalities were observed, see poe::observe().
+  template <class... Given>
+  static GroupType observe(std::uint32_t loader, Given... parts) {
+    return poe::observe<T, M>(loader, parts...);
+  }
+
   /// Names, shapes and places of all parameters.
   const Description<T>& description() const { return description_; }
   std::size_t parameter_count() const { return description_.parameter_count(); }
