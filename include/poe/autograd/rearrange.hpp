@@ -81,6 +81,8 @@ Variable<T, Shape<(N + ...)>, D> concat_features(Context<T, D>& ctx,
                                                  Variable<T, Shape<N>, D>... parts) {
   constexpr int width = (N + ...);
   const int rows = std::get<0>(std::tie(parts...)).rows;
+  (expect(parts.rows == rows, "concat_features: batches of {} and {} samples", rows, parts.rows),
+   ...);
   auto y = ctx.tape.template make<Shape<width>>(rows, (parts.differentiable() || ...));
   const auto each = [=](auto&& f) {
     int column = 0;

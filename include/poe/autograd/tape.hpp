@@ -49,7 +49,10 @@ struct Rows {
 
   Rows() = default;
   Rows(Variable<T, S, Device> v) : of(v), count(v.rows) {}  // NOLINT: a variable is all of its rows
-  Rows(Variable<T, S, Device> v, int f, int c) : of(v), first(f), count(c) {}
+  Rows(Variable<T, S, Device> v, int f, int c) : of(v), first(f), count(c) {
+    expect(f >= 0 && c >= 0 && f <= v.rows && c <= v.rows - f,
+           "rows of a variable: {} rows from row {} on asked of a batch of {}", c, f, v.rows);
+  }
   std::size_t offset() const {
     return static_cast<std::size_t>(first) * static_cast<std::size_t>(S::size);
   }

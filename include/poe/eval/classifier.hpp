@@ -91,14 +91,17 @@ class Classifier {
 
   /// The share of images whose most probable class is their label.
   double accuracy(const LabelledImages<Image>& data) {
-    const auto predicted = classify(data.images.rows, [&](Context<float>& ctx, int first, int count) {
-      auto* const x = ctx.arena().template take<float>(static_cast<std::size_t>(count) * Image::size);
-      for (int n = 0; n < count; ++n) to_unit(data.images, first + n, x + n * Image::size);
-      return View<float, Image>{x, count};
-    });
+    const auto predicted =
+        classify(data.images.rows, [&](Context<float>& ctx, int first, int count) {
+          auto* const x =
+              ctx.arena().template take<float>(static_cast<std::size_t>(count) * Image::size);
+          for (int n = 0; n < count; ++n) to_unit(data.images, first + n, x + n * Image::size);
+          return View<float, Image>{x, count};
+        });
     std::size_t right = 0;
     for (std::size_t n = 0; n < predicted.size(); ++n) right += predicted[n] == data.labels[n];
-    return static_cast<double>(right) / static_cast<double>(std::max<std::size_t>(predicted.size(), 1));
+    return static_cast<double>(right) /
+           static_cast<double>(std::max<std::size_t>(predicted.size(), 1));
   }
 
  private:
@@ -106,9 +109,10 @@ class Classifier {
   static constexpr int chunk = 128;  // rows that a rank classifies at a time
 
   static void check(const LabelledImages<Image>& data, const ClassifierTraining& how) {
-    expect(data.images.rows >= 2 && data.labels.size() == static_cast<std::size_t>(data.images.rows),
-           "classifier: expected at least 2 images with a label each, got {} and {} labels",
-           data.images.rows, data.labels.size());
+    expect(
+        data.images.rows >= 2 && data.labels.size() == static_cast<std::size_t>(data.images.rows),
+        "classifier: expected at least 2 images with a label each, got {} and {} labels",
+        data.images.rows, data.labels.size());
     expect(how.epochs >= 1 && how.batch >= 2 && how.learning_rate > 0 && how.warm_up >= 0 &&
                how.warm_up < 1,
            "classifier: expected epochs from 1, batches from 2, a learning rate above 0 and a "

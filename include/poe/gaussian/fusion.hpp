@@ -11,7 +11,7 @@
 
 namespace poe::gaussian {
 
-/// Experts of one fusion, and posteriors of it: more than any model here asks for.
+/// Experts of one fusion: more than any model here asks for.
 inline constexpr int max_experts = 32;
 
 /// A posterior: the product of the experts whose bits are set, and of N(0, I) if `prior`.
@@ -238,7 +238,7 @@ Fused<T, L, D> fuse(Context<T, D>& ctx, std::span<const Rows<T, Shape<2 * L>, D>
     using S = typename std::remove_cvref_t<decltype(v)>::Sample;
     return v.value + static_cast<std::ptrdiff_t>(n) * S::size;
   };
-  T* at[max_experts];
+  T** const at = arena.template take<T*>(posterior.size());
   for (int n = 0; n < rows; ++n) {
     for (std::size_t p = 0; p < posterior.size(); ++p) at[p] = row(posterior[p], n);
     detail::fuse_row<T, L>(detail::row_of<T, L, D>(e.data(), count, observed, n), count,

@@ -16,34 +16,34 @@ struct Geometry {
   bool bias = true;
 
   constexpr Geometry stride(int h, int w) const {
-    return with([&](Geometry& g) { g.stride_h = h, g.stride_w = w; });
+    Geometry g = *this;
+    g.stride_h = h, g.stride_w = w;
+    return g;
   }
   constexpr Geometry stride(int both) const { return stride(both, both); }
   constexpr Geometry pad(int h, int w) const {
-    return with([&](Geometry& g) { g.pad_h = h, g.pad_w = w; });
+    Geometry g = *this;
+    g.pad_h = h, g.pad_w = w;
+    return g;
   }
   constexpr Geometry pad(int both) const { return pad(both, both); }
   /// ConvTranspose2d only: rows and columns added at the far edges, to choose among the sizes that
   /// a strided convolution maps to the same size.
   constexpr Geometry output_pad(int h, int w) const {
-    return with([&](Geometry& g) { g.output_pad_h = h, g.output_pad_w = w; });
+    Geometry g = *this;
+    g.output_pad_h = h, g.output_pad_w = w;
+    return g;
   }
   constexpr Geometry no_bias() const {
-    return with([](Geometry& g) { g.bias = false; });
+    Geometry g = *this;
+    g.bias = false;
+    return g;
   }
 
   constexpr bool valid() const {
     return kernel_h > 0 && kernel_w > 0 && stride_h > 0 && stride_w > 0 && pad_h >= 0 &&
            pad_w >= 0 && pad_h < kernel_h && pad_w < kernel_w && output_pad_h >= 0 &&
            output_pad_w >= 0 && output_pad_h < stride_h && output_pad_w < stride_w;
-  }
-
- private:
-  template <class F>
-  constexpr Geometry with(F f) const {
-    Geometry g = *this;
-    f(g);
-    return g;
   }
 };
 constexpr Geometry kernel(int h, int w) { return {h, w}; }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// The command line that the trainers share, and what a wrong one ends with.
+#pragma once
+
+#include <fmt/core.h>
+#include <poe/core/device.hpp>
+#include <poe/core/error.hpp>
+#include <poe/core/version.hpp>
+#include <poe/io/jsonl.hpp>
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+namespace examples {
+
+/// Options of a training run, with their defaults.
+struct Options {
+  std::string model = "svae", preset = "paper", device = "cpu", oracle = "small", pool = "all";
+  std::filesystem::path data, out = "runs/latest", evaluate, cache;
+  double supervision = 1, learning_rate = 2e-4;
+  int epochs = 20, batch = 100, threads = 0, limit = 0;
+  int importance_samples = 1000, importance_digits = 200;
+  std::uint64_t seed = 1;
+  bool resume = false;
+};
+
+namespace detail {
+
+inline void add_options(CLI::App& app, Options& o, const std::string& models) {
+  app.add_option("--model", o.model, models);
+  app.add_option("--preset", o.preset, "the paper's equations, or what the published code computes")
+      ->check(CLI::IsMember({"paper", "official"}));
+  app.add_option("--data", o.data, "directory of the data files; without it, embedded digits");
+  app.add_option("--supervision", o.supervision, "share of the samples that are paired, in (0, 1]");
+  app.add_option("--unpaired", o.pool, "what the loaders of single modalities draw from")
+      ->check(CLI::IsMember({"all", "only-unpaired"}));
+  app.add_option("--epochs", o.epochs)->check(CLI::Range(1, 100000));
+  app.add_option("--batch", o.batch)->check(CLI::Range(1, 1000000));
+  app.add_option("--lr", o.learning_rate, "learning rate of Adam")->check(CLI::PositiveNumber);
+  app.add_option("--seed", o.seed);
+  app.add_option("--threads", o.threads, "0: one for each core")->check(CLI::Range(0, 1024));
+  app.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
+  app.add_option("--limit", o.limit, "use only so many training samples; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--oracle", o.oracle, "the classifier that judges what is generated")
+      ->check(CLI::IsMember({"small", "resnet18"}));
+  app.add_option("--oracle-cache", o.cache, "directory in which trained oracles are kept");
+  app.add_option("--importance-samples", o.importance_samples,
+                 "K of the log-likelihood estimates; 0: none")
+      ->check(CLI::Range(0, 1000000));
+  app.add_option("--importance-digits", o.importance_digits,
+                 "test samples of the log-likelihood estimates")
+      ->check(CLI::Range(1, 1000000));
+  app.add_option("--out", o.out, "directory of the results");
+  app.add_flag("--resume", o.resume, "go on from the checkpoint in --out, if there is one");
+  app.add_option("--eval", o.evaluate, "no training: evaluate this checkpoint");
+  app.set_version_flag("--version", poe::version);
+  app.option_defaults()->always_capture_default();
+}
+
+}  // namespace detail
+
+/// Exit status of a run that was interrupted and left a checkpoint: that of a program ended by
+/// SIGINT.
+inline constexpr int interrupted = 130;
+
+/// Parses the command line and runs program(options). -> the exit status: the program's; 0 for
+/// --help; 2 for wrong flags, files or data, after one sentence.
+template <class F>
+int run_program(int argc, char** argv, const std::string& title, const std::string& models,
+                F&& program) {
+  Options o;
+  CLI::App app(title);
+  app.option_defaults()->always_capture_default();
+  detail::add_options(app, o, models);
+  try {
+    app.parse(argc, argv);
+    poe::expect(o.supervision > 0 && o.supervision <= 1,
+                "--supervision: expected a share in (0, 1], got {}", o.supervision);
+    poe::expect(
+        o.device == "cpu" || poe::is_available<poe::Cuda>,
+        "--device cuda: this program was built without CUDA; --device cpu works everywhere");
+    if (o.threads == 0)
+      o.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    return program(o);
+  } catch (const CLI::CallForHelp& e) {
+    return app.exit(e);
+  } catch (const CLI::CallForVersion& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    fmt::print(stderr, "{}: {} (--help lists the options)\n",
+               app.get_name().empty() ? argv[0] : app.get_name(), e.what());
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "error: {}\n", e.what());
+  }
+  return 2;
+}
+
+/// The options as they are written to config.json.
+inline poe::Json to_json(const Options& o) {
+  return {{"model", o.model},        {"preset", o.preset},
+          {"data", o.data.string()}, {"supervision", o.supervision},
+          {"unpaired", o.pool},      {"epochs", o.epochs},
+          {"batch", o.batch},        {"lr", o.learning_rate},
+          {"seed", o.seed},          {"threads", o.threads},
+          {"device", o.device},      {"limit", o.limit},
+          {"oracle", o.oracle},      {"version", poe::version}};
+}
+
+}  // namespace examples

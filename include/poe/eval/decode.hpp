@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+// Latent codes drawn from posteriors or from the prior, and what a model makes of them.
+#pragma once
+
+#include "poe/eval/chunks.hpp"
+#include "poe/gaussian/algebra.hpp"
+#include "poe/models/vae.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <tuple>
+#include <utility>
+
+namespace poe {
+
+namespace detail {
+
+template <class V, class I>
+struct DecodedAs;
+template <class V, int... I>
+struct DecodedAs<V, std::integer_sequence<int, I...>> {
+  using Type = std::tuple<Tensor<typename V::Real, typename V::template Sample<I>>...>;
+  static Type make(int rows) {
+    return Type{Tensor<typename V::Real, typename V::template Sample<I>>(rows)...};
+  }
+};
+template <class V>
+using DecodedFrom = DecodedAs<V, std::make_integer_sequence<int, V::modalities>>;
+
+/// Calls f(std::integral_constant<int, I>) for every modality of V, in order.
+template <class V, class F>
+void each_modality_of(F&& f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) { (f(std::integral_constant<int, I>{}), ...); }
+  (std::make_integer_sequence<int, V::modalities>{});
+}
+
+/// Rows that a rank encodes or decodes at a time.
+inline constexpr int decode_chunk = 128;
+
+/// q(z | x_S) of some samples. Where the family has several alternatives for S (several stand-ins),
+/// it is their uniform mixture.
+template <class V>
+struct Mixture {
+  using T = typename V::Real;
+  static constexpr int latent = V::latent;
+
+  std::array<Variable<T, typename V::Gaussians>, 5> parts;  // location, then log-precision
+  int count = 0;
+
+  Mixture(const V& model, Context<T>& ctx, const typename V::GroupType& samples, Subset given) {
+    using M = typename V::ModalitySet;
+    expect(given != 0 && within(given, samples.observed),
+           "posterior: expected some of the observed modalities '{}', got '{}'",
+           names_of<M>(samples.observed), names_of<M>(given));
+    count = V::PosteriorFamily::posteriors(V::modalities, given).count;
+    for (int a = 0; a < count; ++a)
+      parts[static_cast<std::size_t>(a)] = model.posterior(ctx, samples, given, a);
+  }
+
+  /// Draw number `number` of sample `row`: z = location + sigma * epsilon, epsilon being elements
+  /// number * L ... of the source. The elements from 2^63 on choose among alternatives.
+  void draw(int row, std::uint64_t number, const Random& random, T* z) const {
+    const std::uint32_t part = count == 1 ? 0
+                                          : random.below(static_cast<std::uint32_t>(count),
+                                                         (std::uint64_t{1} << 63) + number);
+    const T* const q = parts[part].value + offset(row);
+    fill_normal(random, number * latent, std::span<T>(z, latent));
+    for (int i = 0; i < latent; ++i) z[i] = q[i] + z[i] * math::exp(T(-0.5) * q[latent + i]);
+  }
+
+  /// log q(z | x_S) of sample `row`.
+  double log_density(int row, const T* z) const {
+    double log_p[5], top = -std::numeric_limits<double>::infinity();
+    for (int a = 0; a < count; ++a) {
+      const T* const q = parts[static_cast<std::size_t>(a)].value + offset(row);
+      log_p[a] = static_cast<double>(detail::sum_over<T>(latent, [=](int i) {
+        return gaussian::log_density<T>(z[i], {q[i], q[latent + i]});
+      }));
+      top = std::max(top, log_p[a]);
+    }
+    if (count == 1) return log_p[0];
+    double sum = 0;
+    for (int a = 0; a < count; ++a) sum += std::exp(log_p[a] - top);
+    return top + std::log(sum / count);
+  }
+
+ private:
+  static std::ptrdiff_t offset(int row) { return static_cast<std::ptrdiff_t>(row) * 2 * latent; }
+};
+
+/// The means of all modalities for latent codes z, into rows first, first + 1, ... of `out`.
+template <class V, class Decoded>
+void decode_means(const V& model, Context<typename V::Real>& ctx,
+                  Variable<typename V::Real, typename V::Latent> z, Decoded& out, int first) {
+  each_modality_of<V>([&]<int I>(std::integral_constant<int, I>) {
+    using Modality = typename V::template ModalityAt<I>;
+    constexpr int size = V::template Sample<I>::size, parameters = Modality::Decoder::Out::size;
+    const auto decoded = model.template decode<I>(ctx, z);
+    for (int n = 0; n < z.rows; ++n)
+      Modality::Likelihood::mean(decoded.value + static_cast<std::ptrdiff_t>(n) * parameters, size,
+                                 parameters, std::get<I>(out).row(first + n).data());
+  });
+}
+
+}  // namespace detail
+
+/// A tensor of samples of every modality.
+template <class V>
+using Decoded = typename detail::DecodedFrom<V>::Type;
+
+/// The means of all modalities, each sample decoded from one z ~ q(z | x_S), S = `given`. Noise is
+/// a function of `random` and the sample's position (element position * L + l), whatever the number
+/// of ranks.
+template <class V>
+Decoded<V> complete(const V& model, Learner<typename V::Real>& learner,
+                    const typename V::GroupType& samples, Subset given, const Random& random) {
+  using T = typename V::Real;
+  auto out = detail::DecodedFrom<V>::make(samples.rows);
+  detail::for_each_chunk(learner, samples.rows, detail::decode_chunk,
+                         [&](Context<T>& ctx, int first, int count) {
+                           const auto part = samples.slice(first, count);
+                           const detail::Mixture<V> q(model, ctx, part, given);
+                           const auto z = ctx.tape.template make<typename V::Latent>(count, false);
+                           for (int n = 0; n < count; ++n)
+                             q.draw(n, static_cast<std::uint64_t>(part.first_row + n), random,
+                                    z.value + static_cast<std::ptrdiff_t>(n) * V::latent);
+                           detail::decode_means(model, ctx, z, out, first);
+                         });
+  return out;
+}
+
+/// The means of all modalities for `count` codes z ~ N(0, I).
+template <class V>
+Decoded<V> draw_from_prior(const V& model, Learner<typename V::Real>& learner, int count,
+                           const Random& random) {
+  using T = typename V::Real;
+  expect(count >= 0, "draw_from_prior: expected 0 samples or more, got {}", count);
+  auto out = detail::DecodedFrom<V>::make(count);
+  detail::for_each_chunk(learner, count, detail::decode_chunk,
+                         [&](Context<T>& ctx, int first, int rows) {
+                           const auto z = ctx.tape.template make<typename V::Latent>(rows, false);
+                           fill_normal(random, static_cast<std::uint64_t>(first) * V::latent,
+                                       std::span<T>(z.value, z.count()));
+                           detail::decode_means(model, ctx, z, out, first);
+                         });
+  return out;
+}
+
+}  // namespace poe
