@@ -14,18 +14,12 @@
 namespace poe {
 
 /// Top: image rows 0 to 13; bottom: rows 14 to 27.
-enum class Half { top, bottom };
-
 struct SplitDigits {
   static constexpr int half_size = 14 * 28;
 
   int rows = 0;
-  std::array<Buffer<float>, 2> halves;  ///< by Half: (rows, 14, 28), grey values in [0, 1]
+  std::array<Buffer<float>, 2> halves;  ///< top, bottom: (rows, 14, 28), grey values in [0, 1]
   std::vector<std::uint8_t> labels;     ///< (rows), 0 to 9
-
-  const Buffer<float>& operator[](Half half) const {
-    return halves[static_cast<std::size_t>(half)];
-  }
 };
 
 /// Halves of the images first ... first + count - 1. Grey values are byte / 255, never binarised.

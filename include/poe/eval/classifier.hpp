@@ -56,7 +56,7 @@ class Classifier {
 
   /// Trains from where the classifier stands. Every epoch has its own order; batches of one epoch
   /// differ by one image at most in size, so none is too small for batch statistics. `progress` is
-  /// called after every step.
+  /// called after every step, and may throw to end the training there.
   void train(const LabelledImages<Image>& data, const ClassifierTraining& how,
              const std::function<void(const ClassifierProgress&)>& progress = {}) {
     check(data, how);
@@ -91,6 +91,10 @@ class Classifier {
 
   /// The share of images whose most probable class is their label.
   double accuracy(const LabelledImages<Image>& data) {
+    expect(
+        data.images.rows >= 1 && data.labels.size() == static_cast<std::size_t>(data.images.rows),
+        "classifier: expected images with a label each, got {} and {} labels", data.images.rows,
+        data.labels.size());
     const auto predicted =
         classify(data.images.rows, [&](Context<float>& ctx, int first, int count) {
           auto* const x =
@@ -100,8 +104,7 @@ class Classifier {
         });
     std::size_t right = 0;
     for (std::size_t n = 0; n < predicted.size(); ++n) right += predicted[n] == data.labels[n];
-    return static_cast<double>(right) /
-           static_cast<double>(std::max<std::size_t>(predicted.size(), 1));
+    return static_cast<double>(right) / static_cast<double>(predicted.size());
   }
 
  private:

@@ -114,23 +114,23 @@ template <class V>
 using Decoded = typename detail::DecodedFrom<V>::Type;
 
 /// The means of all modalities, each sample decoded from one z ~ q(z | x_S), S = `given`. Noise is
-/// a function of `random` and the sample's position (element position * L + l), whatever the number
-/// of ranks.
+/// element (position * L + l) of `random`, the position being the sample's in its loader's batch:
+/// neither slices of the group nor the number of ranks change it.
 template <class V>
 Decoded<V> complete(const V& model, Learner<typename V::Real>& learner,
                     const typename V::GroupType& samples, Subset given, const Random& random) {
   using T = typename V::Real;
   auto out = detail::DecodedFrom<V>::make(samples.rows);
-  detail::for_each_chunk(learner, samples.rows, detail::decode_chunk,
-                         [&](Context<T>& ctx, int first, int count) {
-                           const auto part = samples.slice(first, count);
-                           const detail::Mixture<V> q(model, ctx, part, given);
-                           const auto z = ctx.tape.template make<typename V::Latent>(count, false);
-                           for (int n = 0; n < count; ++n)
-                             q.draw(n, static_cast<std::uint64_t>(part.first_row + n), random,
-                                    z.value + static_cast<std::ptrdiff_t>(n) * V::latent);
-                           detail::decode_means(model, ctx, z, out, first);
-                         });
+  const auto pass = [&](Context<T>& ctx, int first, int count) {
+    const auto part = samples.slice(first, count);
+    const detail::Mixture<V> q(model, ctx, part, given);
+    const auto z = ctx.tape.template make<typename V::Latent>(count, false);
+    for (int n = 0; n < count; ++n)
+      q.draw(n, static_cast<std::uint64_t>(part.first_row + n), random,
+             z.value + static_cast<std::ptrdiff_t>(n) * V::latent);
+    detail::decode_means(model, ctx, z, out, first);
+  };
+  detail::for_each_chunk(learner, samples.rows, detail::decode_chunk, pass);
   return out;
 }
 
@@ -141,13 +141,13 @@ Decoded<V> draw_from_prior(const V& model, Learner<typename V::Real>& learner, i
   using T = typename V::Real;
   expect(count >= 0, "draw_from_prior: expected 0 samples or more, got {}", count);
   auto out = detail::DecodedFrom<V>::make(count);
-  detail::for_each_chunk(learner, count, detail::decode_chunk,
-                         [&](Context<T>& ctx, int first, int rows) {
-                           const auto z = ctx.tape.template make<typename V::Latent>(rows, false);
-                           fill_normal(random, static_cast<std::uint64_t>(first) * V::latent,
-                                       std::span<T>(z.value, z.count()));
-                           detail::decode_means(model, ctx, z, out, first);
-                         });
+  const auto pass = [&](Context<T>& ctx, int first, int rows) {
+    const auto z = ctx.tape.template make<typename V::Latent>(rows, false);
+    fill_normal(random, static_cast<std::uint64_t>(first) * V::latent,
+                std::span<T>(z.value, z.count()));
+    detail::decode_means(model, ctx, z, out, first);
+  };
+  detail::for_each_chunk(learner, count, detail::decode_chunk, pass);
   return out;
 }
 

@@ -7,16 +7,19 @@
 #include "poe/io/weights.hpp"
 #include "poe/nn/layers.hpp"
 
+#include <fmt/core.h>
 #include <zlib.h>
 
+#include <array>
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <span>
 #include <string>
 #include <system_error>
-#include <utility>
+#include <vector>
 
 namespace poe {
 
@@ -136,7 +139,6 @@ void load_oracle(Oracle<N>& oracle, const std::string& settings) {
   const std::string& expected = metadata_value(file, path, "weights_crc32");
   const std::string sum = weights_checksum(oracle.classifier);
   expect(sum == expected, "'{}': expected weights with CRC-32 {}, got {}", path, expected, sum);
-  oracle.from_cache = true;
 }
 
 template <class N>
@@ -164,30 +166,31 @@ Oracle<N> load_or_train(const Digits& train, const Digits& test, int threads,
                         const OracleCache& cache, const ClassifierTraining& how = N::training) {
   const auto training_data = labelled_images(train), test_data = labelled_images(test);
   const std::string settings = detail::oracle_settings(N::name, train, test, how);
-  const auto warn = [&](const Error& error, const char* consequence) {
-    if (cache.warn) cache.warn(fmt::format("{}; {}", error.what(), consequence));
+  const auto attempt = [&](const char* otherwise, auto&& action) {
+    try {
+      action();
+      return true;
+    } catch (const Error& error) {
+      if (cache.warn) cache.warn(fmt::format("{}; {}", error.what(), otherwise));
+      return false;
+    }
   };
   std::filesystem::path file;
   if (!cache.directory.empty())
     file = cache.directory / fmt::format("oracle-{}-{:08x}.safetensors", N::name,
                                          detail::checksum(std::as_bytes(std::span(settings))));
 
-  if (std::error_code ignored; !file.empty() && std::filesystem::exists(file, ignored)) try {
-      Oracle<N> oracle{{how.seed, threads}, 0, false, file};
-      detail::load_oracle(oracle, settings);
-      return oracle;
-    } catch (const Error& error) {
-      warn(error, "the oracle is trained again");
-    }
+  if (std::error_code ignored; !file.empty() && std::filesystem::exists(file, ignored)) {
+    Oracle<N> stored{{how.seed, threads}, 0, true, file};
+    if (attempt("the oracle is trained again", [&] { detail::load_oracle(stored, settings); }))
+      return stored;
+  }
   Oracle<N> oracle{{how.seed, threads}, 0, false, file};
   oracle.classifier.train(training_data, how, cache.progress);
   oracle.test_accuracy = oracle.classifier.accuracy(test_data);
-  if (!file.empty()) try {
-      detail::save_oracle(oracle, settings, how, train.source);
-    } catch (const Error& error) {
-      warn(error, "the oracle is not kept");
-      oracle.file.clear();
-    }
+  if (!file.empty() && !attempt("the oracle is not kept",
+                                [&] { detail::save_oracle(oracle, settings, how, train.source); }))
+    oracle.file.clear();
   return oracle;
 }
 

@@ -3,10 +3,12 @@
 // pass.
 //
 // A likelihood is a type with
-//   row(parameters, x, sizes, slope) -> T   log-density of one sample, summed over its elements;
-//   where `slope`
-//                                           is not null, its derivative by each parameter
-//   mean(parameters, sizes, out)            the distribution's mean (probabilities, for images)
+//   fits(size, parameters) -> bool            whether a decoder of so many numbers suits samples
+//                                             of that size
+//   row(parameters, x, sizes, slope) -> T     log-density of one sample, summed over its elements;
+//                                             and in `slope`, if not null, its derivative by each
+//                                             parameter
+//   mean(parameters, sizes, out)              the distribution's mean (probabilities, for images)
 // `parameters` is the decoder's output for the sample and x the observed sample.
 #pragma once
 
@@ -40,6 +42,7 @@ POE_ALWAYS_INLINE T sum_over(int n, F&& f) {
 /// 1].
 struct Bernoulli {
   static constexpr const char* name = "bernoulli";
+  static constexpr bool fits(int size, int parameters) { return parameters == size; }
 
   template <class T>
   static T row(const T* logits, const T* x, int size, int /*parameters*/, T* slope) {
@@ -67,6 +70,7 @@ template <int Numerator, int Denominator>
 struct FixedScale {
   static_assert(Numerator > 0 && Denominator > 0, "poe: a scale is positive");
   static constexpr double scale = static_cast<double>(Numerator) / Denominator;
+  static constexpr bool fits(int size, int parameters) { return parameters == size; }
 
   template <class T>
   static void mean(const T* location, int, int parameters, T* out) {
@@ -113,6 +117,9 @@ struct Laplace : FixedScale<Numerator, Denominator> {
 template <int Ignore = -1>
 struct Categorical {
   static constexpr const char* name = "categorical";
+  static constexpr bool fits(int size, int parameters) {
+    return parameters % size == 0 && parameters > size;
+  }
 
   template <class T>
   static T row(const T* logits, const T* x, int size, int parameters, T* slope) {
@@ -160,6 +167,9 @@ struct Categorical {
 template <class Likelihood, class T, class P, class S, class D>
 Variable<T, Scalar, D> log_likelihood(Context<T, D>& ctx, Variable<T, P, D> parameters,
                                       std::span<const View<T, S, D>> x) {
+  static_assert(Likelihood::fits(S::size, P::size),
+                "poe: log_likelihood wants parameters that fit the samples: one for each element, "
+                "or one for each class of each element");
   int rows = 0;
   for (const auto& piece : x) rows += piece.rows;
   expect(rows == parameters.rows, "log_likelihood: {} decoded samples, but {} observed ones",

@@ -24,9 +24,9 @@ struct Modality {
   static constexpr const char* name = Name::name;
   static_assert(Features::Out::rank == 1,
                 "poe: the Features of a Modality end in a vector: put a Flatten at the end");
-  static_assert(Decoder::Out::size % Sample::size == 0,
-                "poe: the Decoder of a Modality makes the parameters of its likelihood, a whole "
-                "number per element");
+  static_assert(Likelihood::fits(Sample::size, Decoder::Out::size),
+                "poe: the Decoder of a Modality makes what its Likelihood takes: one number for "
+                "each element, or one for each class of each element");
 };
 
 /// The modalities of a model, in a fixed order.

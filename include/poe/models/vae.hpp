@@ -237,6 +237,8 @@ class Vae {
     for (std::size_t g = 0; g < groups.size(); ++g) {
       if (!chosen(g)) continue;
       const auto& part = std::get<J>(groups[g].x);
+      expect(part.rows == groups[g].rows, "a group of {} samples has {} of modality '{}'",
+             groups[g].rows, part.rows, M::name(J));
       if (all.rows == 0)
         all = part;
       else if (part.rows > 0) {
@@ -325,7 +327,11 @@ class Vae {
   /// The values to report, in order of group and term; sums still 0.
   std::span<TermValue> list_terms(Context<T, D>& ctx, std::span<const GroupType> groups,
                                   std::span<GroupPlan> plans) const {
-    auto* const values = ctx.arena().template take<TermValue>(groups.size() * max_terms);
+    std::size_t most = 0;
+    for (const GroupPlan& p : plans)
+      for (const Term& t : p.terms)
+        most += t.divergence ? 1 : static_cast<std::size_t>(size_of(t.to));
+    auto* const values = ctx.arena().template take<TermValue>(most);
     int count = 0;
     for (std::size_t g = 0; g < groups.size(); ++g) {
       plans[g].first_value = count;

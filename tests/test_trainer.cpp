@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+// The training loop: runs that are stopped and taken up again, the log, bad numbers.
+// labels: threads
+#include <poe/train/trainer.hpp>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <functional>
+
+#include "digit_model.hpp"
+
+namespace {
+using namespace poe;
+using namespace poe::test;
+
+using SmallModalities = Small<Top, Bottom>;
+
+/// A model that calls `before` ahead of every loss of rank 0: to stop a run in the middle of an
+/// epoch.
+struct Watched : Svae<float, SmallModalities, SmallHead> {
+  std::function<void(long)> before = [](long) {};
+  mutable long calls = 0;
+
+  std::span<const TermValue> loss(Context<float>& ctx, std::span<const GroupType> groups) const {
+    if (ctx.rank == 0) before(++calls);
+    return Svae<float, SmallModalities, SmallHead>::loss(ctx, groups);
+  }
+};
+
+struct Directory {
+  std::filesystem::path path;
+  Directory() {
+    std::string name = (std::filesystem::temp_directory_path() / "poe-trainer-XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  ~Directory() { std::filesystem::remove_all(path); }
+};
+
+constexpr int samples = 50, epochs = 3, steps = 7;  // batches of 8, the last of 2
+
+Watched::GroupType data() {
+  static Tensor<float, Shape<1, 4, 6>> halves[2] = {Tensor<float, Shape<1, 4, 6>>(samples),
+                                                    Tensor<float, Shape<1, 4, 6>>(samples)};
+  for (std::uint32_t h = 0; h < 2; ++h)
+    for (std::size_t i = 0; i < halves[h].flat().size(); ++i)
+      halves[h].flat()[i] = Random{5, h, 0}.uniform<float>(i);
+  return Watched::observe(0, given<Top>(halves[0]), given<Bottom>(halves[1]));
+}
+
+TrainOptions options(const std::filesystem::path& out) {
+  TrainOptions o;
+  o.epochs = epochs;
+  o.supervision.batch = 8;
+  o.supervision.level = 0.3;  // 15 pairs: the paired loader starts over within an epoch
+  o.seed = 11;
+  o.out = out;
+  o.identity = {{"model", "small"}, {"seed", "11"}};
+  return o;
+}
+
+/// Runs, or takes up a run; true if it came to its end.
+bool run(const std::filesystem::path& out, int threads,
+         const std::function<void(long)>& before = {}, bool resume = false) {
+  Watched model;
+  if (before) model.before = before;
+  Learner<float> learner(model.description(), 11, threads);
+  learner.adam.learning_rate = 1e-3;
+  Trainer<Watched> trainer(model, learner, data(), options(out));
+  if (resume) trainer.resume();
+  return trainer.run([](Learner<float>& l) {
+    const double score = static_cast<double>(l.state().parameters[3]);
+    return Scores{{{"score", score}}, score};
+  });
+}
+
+/// The log without the figures of the clock.
+std::vector<Json> log_of(const std::filesystem::path& out) {
+  std::vector<Json> lines = read_json_lines(out / "metrics.jsonl");
+  for (Json& line : lines) line.erase("seconds"), line.erase("samples_per_second");
+  return lines;
+}
+
+void require_same_run(const std::filesystem::path& a, const std::filesystem::path& b) {
+  REQUIRE(read_file(a / "checkpoint.safetensors") == read_file(b / "checkpoint.safetensors"));
+  REQUIRE(read_file(a / "best.safetensors") == read_file(b / "best.safetensors"));
+  REQUIRE(log_of(a) == log_of(b));
+}
+
+}  // namespace
+
+TEST_CASE("a run that was interrupted at any step ends with the same bytes") {
+  const int threads = GENERATE(1, 2);
+  const Directory whole, stopped;
+  REQUIRE(run(whole.path, threads));
+  const auto lines = read_json_lines(whole.path / "metrics.jsonl");
+  REQUIRE(lines.size() == epochs);
+  REQUIRE(lines.back()["epoch"] == epochs);
+  REQUIRE(lines.back()["terms"].size() == 12);
+
+  const long step = 1 + static_cast<long>(Random{77, static_cast<std::uint32_t>(threads), 0}.below(
+                            epochs * steps - 1, 0));
+  INFO("interrupted at step " << step);
+  REQUIRE_FALSE(run(stopped.path, threads, [&](long call) {
+    if (call == step) std::raise(SIGINT);
+  }));
+  REQUIRE(run(stopped.path, threads, {}, true));
+  require_same_run(whole.path, stopped.path);
+}
+
+TEST_CASE("a run that was killed goes on from its last epoch and ends with the same bytes") {
+  const Directory whole, killed;
+  REQUIRE(run(whole.path, 1));
+  const long step = steps + 1 + static_cast<long>(Random{78}.below(2 * steps - 1, 0));
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    run(killed.path, 1, [&](long call) {
+      if (call == step) std::raise(SIGKILL);
+    });
+    _exit(1);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFSIGNALED(status));
+  INFO("killed at step " << step);
+  REQUIRE(run(killed.path, 1, {}, true));
+  require_same_run(whole.path, killed.path);
+}
+
+TEST_CASE("a finished run has nothing left to do") {
+  const Directory d;
+  REQUIRE(run(d.path, 1));
+  const std::string before = read_file(d.path / "checkpoint.safetensors");
+  REQUIRE(run(
+      d.path, 1, [](long) { FAIL("a step was taken"); }, true));
+  REQUIRE(read_file(d.path / "checkpoint.safetensors") == before);
+}
+
+TEST_CASE("the checkpoint of another run is refused") {
+  const Directory d;
+  REQUIRE(run(d.path, 1));
+  const Watched model;
+  Learner<float> learner(model.description(), 12, 1);
+  TrainOptions other = options(d.path);
+  other.identity["seed"] = "12";
+  Trainer<Watched> trainer(model, learner, data(), other);
+  REQUIRE_THROWS_WITH(trainer.resume(),
+                      Catch::Contains("seed of this run is '12', of the checkpoint '11'"));
+}
+
+TEST_CASE("the numbers of a step do not depend on the threads, but for rounding") {
+  std::vector<double> losses[2];
+  for (const int threads : {1, 3}) {
+    const Watched model;
+    Learner<float> learner(model.description(), 11, threads);
+    Trainer<Watched> trainer(model, learner, data(), options("."));
+    for (int i = 0; i < 10; ++i) losses[threads / 2].push_back(trainer.step());
+  }
+  require_close(losses[1], losses[0], 1e-5);
+}
+
+TEST_CASE("a loss that is not finite names its term and leaves the parameters alone") {
+  const Watched model;
+  Learner<float> learner(model.description(), 11, 2);
+  auto bad = data();
+  Tensor<float, Shape<1, 4, 6>> top(samples);
+  for (float& x : top.flat()) x = std::numeric_limits<float>::quiet_NaN();
+  std::get<0>(bad.x) = top.view();
+  Trainer<Watched> trainer(model, learner, bad, options("."));
+  const std::vector<float> before(learner.state().parameters.begin(),
+                                  learner.state().parameters.end());
+  REQUIRE_THROWS_WITH(trainer.step(), Catch::Contains("training step 1") &&
+                                          Catch::Contains("log_p(top|top,bottom) is"));
+  const std::vector<float> after(learner.state().parameters.begin(),
+                                 learner.state().parameters.end());
+  REQUIRE(after == before);
+}
+
+TEST_CASE("training lowers the loss") {
+  const Watched model;
+  Learner<float> learner(model.description(), 11, 2);
+  learner.adam.learning_rate = 5e-3;
+  Trainer<Watched> trainer(model, learner, data(), options("."));
+  const auto mean_of = [&](int n) {
+    double sum = 0;
+    for (int i = 0; i < n; ++i) sum += trainer.step();
+    return sum / n;
+  };
+  const double first = mean_of(10);
+  mean_of(300);
+  REQUIRE(mean_of(10) < first - 3);
+}
