@@ -135,7 +135,8 @@ inline void ink_segment(Point a, Point b, double radius, double soft, std::span<
       const double ox = x - t * dx, oy = y - t * dy;
       const double distance = std::sqrt(ox * ox + oy * oy);
       const double c = std::clamp((reach - distance) / soft, 0.0, 1.0);
-      double& at = coverage[static_cast<std::size_t>(row * 28 + column)];
+      const int index = row * 28 + column;
+      double& at = coverage[static_cast<std::size_t>(index)];
       at = std::max(at, c * c * (3 - 2 * c));
     }
 }

@@ -31,9 +31,9 @@ class ByteReader {
   explicit ByteReader(const std::filesystem::path& path) : path_(path.string()) {
     std::error_code error;
     const auto status = std::filesystem::status(path, error);
-    expect(std::filesystem::exists(status), "cannot open '{}': there is no such file", path_);
-    expect(std::filesystem::is_regular_file(status),
-           "cannot open '{}': expected a regular file, got a directory or a device", path_);
+    if (!std::filesystem::is_regular_file(status))
+      fail("cannot open '{}': {}", path_,
+           error ? error.message() : "expected a regular file, got a directory or a device");
     stream_.open(path, std::ios::binary);
     if (!stream_.is_open())
       fail("cannot open '{}': {}", path_, std::generic_category().message(errno));

@@ -170,10 +170,12 @@ void weight_gradient(const Window& w, const T* large, const T* small, T* weights
   if (through_patches(w)) {
     const T* const patches = image_to_patches(w, large, rows, scratch);
     outer_product<T>({patches, w.patch(), small, w.filters, rows * w.positions(), w.patch(),
-                      w.filters, single_link(), weights_gradient});
+                      w.filters, 1, single_link(), weights_gradient},
+                     scratch);
   } else {
     outer_product<T>({large, w.large(), small, w.small(), rows, w.channels, w.filters,
-                      link_table(w, GroupBy::tap, scratch), weights_gradient});
+                      w.positions(), link_table(w, GroupBy::tap, scratch), weights_gradient},
+                     scratch);
   }
 }
 

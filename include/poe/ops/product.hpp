@@ -159,63 +159,89 @@ struct OuterProduct {
   const T* b;
   std::ptrdiff_t b_row;
   int rows, height, columns;  // dst is (groups, height, columns)
-  LinkTable table;            // Link{source: pixel of a, tap: pixel of b}
+  int b_pixels;
+  LinkTable table;  // Link{source: pixel of a, tap: pixel of b}
   T* dst;
 };
 
-template <class T, int Rows, int Vectors, int Lanes>
-void outer_tile(const OuterProduct<T>& p, int group, int i0, int j0) {
-  using V = Vector<T, Lanes>;
+/// Some columns of b for a block of samples: element (n, pixel, j) at n * row + pixel * image + j.
+template <class T>
+struct ColumnPanel {
+  const T* data;
+  std::ptrdiff_t row, pixel;
+  int first, live;  // columns of the destination
+};
+
+template <class T, int Rows, int Vectors>
+void outer_tile(const OuterProduct<T>& p, const ColumnPanel<T>& b, int group, int i0) {
+  using V = Vector<T>;
   V acc[Rows][Vectors] = {};
   for (int l = p.table.begin[group]; l < p.table.begin[group + 1]; ++l) {
     const Link link = p.table.links[l];
-    tile_outer<T, Rows, Vectors, Lanes>(
-        acc, p.a + static_cast<std::ptrdiff_t>(link.source) * p.height + i0, p.a_row,
-        p.b + static_cast<std::ptrdiff_t>(link.tap) * p.columns + j0, p.b_row, p.rows);
+    tile_outer<T, Rows, Vectors>(acc,
+                                 p.a + static_cast<std::ptrdiff_t>(link.source) * p.height + i0,
+                                 p.a_row, b.data + link.tap * b.pixel, b.row, p.rows);
   }
-  T* const out = p.dst + (static_cast<std::ptrdiff_t>(group) * p.height + i0) * p.columns + j0;
-  for (int i = 0; i < Rows; ++i)
-    for (int v = 0; v < Vectors; ++v) {
-      T* const o = out + static_cast<std::ptrdiff_t>(i) * p.columns + v * Lanes;
-      store(o, load<V>(o) + acc[i][v]);
-    }
+  T* const out = p.dst + (static_cast<std::ptrdiff_t>(group) * p.height + i0) * p.columns + b.first;
+  store_tile<T, Rows, Vectors>(acc, out, p.columns, 0, b.live, {.accumulate = true});
 }
 
-template <class T, int Vectors, int Lanes>
-void outer_columns(const OuterProduct<T>& p, int group, int j0) {
-  int i = 0;
-  for (; i + 8 <= p.height; i += 8) outer_tile<T, 8, Vectors, Lanes>(p, group, i, j0);
-  if (i + 4 <= p.height) outer_tile<T, 4, Vectors, Lanes>(p, group, i, j0), i += 4;
-  for (; i < p.height; ++i) outer_tile<T, 1, Vectors, Lanes>(p, group, i, j0);
-}
-
-/// Columns are cut into ever narrower vectors, so nothing outside the operands is read.
-template <class T, int Lanes>
-void outer_tail(const OuterProduct<T>& p, int group, int j0) {
-  for (; j0 + Lanes <= p.columns; j0 += Lanes) outer_columns<T, 1, Lanes>(p, group, j0);
-  if constexpr (Lanes > 1)
-    if (j0 < p.columns) outer_tail<T, Lanes / 2>(p, group, j0);
-}
-
-/// Samples are taken in blocks for which one column panel and one tile's rows stay in the
-/// second-level cache, since every tile of a group reads the panel again.
+/// packed[pixel][n][j] = b[n][pixel][j0 + j], with zeros from column `live` on.
 template <class T>
-void outer_product(OuterProduct<T> p) {
-  constexpr std::size_t cache = 256 * 1024;
-  int most_links = 1;
-  for (int g = 0; g < p.table.destinations; ++g)
-    most_links = std::max(most_links, p.table.begin[g + 1] - p.table.begin[g]);
-  const std::size_t sample = static_cast<std::size_t>(most_links) *
-                             (sizeof(T) * static_cast<std::size_t>(panel_width<T>) + alignment);
+void pack_columns(const OuterProduct<T>& p, int j0, int live, int width, T* packed) {
+  for (int t = 0; t < p.b_pixels; ++t) {
+    const T* from = p.b + static_cast<std::ptrdiff_t>(t) * p.columns + j0;
+    for (int n = 0; n < p.rows; ++n, from += p.b_row, packed += width) {
+      if (live == panel_width<T>) {  // two vectors, no loop
+        store(packed, load<Vector<T>>(from));
+        store(packed + lanes<T>, load<Vector<T>>(from + lanes<T>));
+      } else {
+        for (int j = 0; j < live; ++j) packed[j] = from[j];
+        for (int j = live; j < width; ++j) packed[j] = T(0);
+      }
+    }
+  }
+}
+
+template <class T, int Vectors>
+void outer_panel(const OuterProduct<T>& p, const ColumnPanel<T>& b) {
+  for (int g = 0; g < p.table.destinations; ++g) {
+    int i = 0;
+    for (; i + 8 <= p.height; i += 8) outer_tile<T, 8, Vectors>(p, b, g, i);
+    if (i + 4 <= p.height) outer_tile<T, 4, Vectors>(p, b, g, i), i += 4;
+    for (; i < p.height; ++i) outer_tile<T, 1, Vectors>(p, b, g, i);
+  }
+}
+
+/// Samples are taken in blocks, and of each block the columns are packed panel by panel: every tile
+/// of every group reads the panel again, from the second-level cache and without gaps. Where only
+/// two tiles would read it, it is used where it lies.
+template <class T>
+void outer_product(OuterProduct<T> p, Scratch& scratch) {
+  constexpr int width = panel_width<T>;
+  constexpr std::ptrdiff_t cache = 640 * 1024 / sizeof(T);
+  const std::ptrdiff_t sample = p.a_row + static_cast<std::ptrdiff_t>(p.b_pixels) * width;
   const int block = std::max(16, static_cast<int>(cache / sample));
+  const int most = std::min(block, p.rows);
+  T* const packed =
+      scratch.take<T>(static_cast<std::size_t>(most) * static_cast<std::size_t>(p.b_pixels) *
+                      static_cast<std::size_t>(width));
   const int rows = p.rows;
   for (int first = 0; first < rows; first += block) {
     p.rows = std::min(block, rows - first);
-    for (int g = 0; g < p.table.destinations; ++g) {
-      int j0 = 0;
-      for (; j0 + panel_width<T> <= p.columns; j0 += panel_width<T>)
-        outer_columns<T, 2, lanes<T>>(p, g, j0);
-      if (j0 < p.columns) outer_tail<T, lanes<T>>(p, g, j0);
+    for (int j0 = 0; j0 < p.columns; j0 += width) {
+      const int live = std::min(width, p.columns - j0);
+      const int padded_width = padded<T>(live);
+      ColumnPanel<T> panel{p.b + j0, p.b_row, p.columns, j0, live};
+      if (p.height * p.table.destinations > 16 || live != padded_width) {
+        pack_columns(p, j0, live, padded_width, packed);
+        panel = {packed, padded_width, static_cast<std::ptrdiff_t>(p.rows) * padded_width, j0,
+                 live};
+      }
+      if (padded_width == width)
+        outer_panel<T, 2>(p, panel);
+      else
+        outer_panel<T, 1>(p, panel);
     }
     p.a += block * p.a_row;
     p.b += block * p.b_row;

@@ -140,15 +140,15 @@ POE_ALWAYS_INLINE void tile_rows(Vector<T> (&acc)[Rows][Vectors], const T* POE_R
 
 /// acc[i][v] += sum over k of a[k * a_stride + i] * b[k * b_stride + v]: the tile of a weight
 /// gradient, where k runs over samples and both factors are read where they lie.
-template <class T, int Rows, int Vectors, int Lanes>
-POE_ALWAYS_INLINE void tile_outer(Vector<T, Lanes> (&acc)[Rows][Vectors], const T* POE_RESTRICT a,
+template <class T, int Rows, int Vectors>
+POE_ALWAYS_INLINE void tile_outer(Vector<T> (&acc)[Rows][Vectors], const T* POE_RESTRICT a,
                                   std::ptrdiff_t a_stride, const T* POE_RESTRICT b,
                                   std::ptrdiff_t b_stride, int depth) {
-  using V = Vector<T, Lanes>;
+  using V = Vector<T>;
   for (int k = 0; k < depth; ++k) {
     V y[Vectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) y[v] = load<V>(b + v * Lanes);
+    for (int v = 0; v < Vectors; ++v) y[v] = load<V>(b + v * lanes<T>);
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 4
