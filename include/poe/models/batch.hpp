@@ -2,6 +2,8 @@
 // A batch for a multimodal model: groups of samples, each with its own set of observed modalities.
 #pragma once
 
+#include <algorithm>
+#include <span>
 #include <tuple>
 #include <utility>
 
@@ -83,6 +85,37 @@ Group<T, M, D> observe(std::uint32_t loader, Given<Tags, T, S, D>... parts) {
   };
   (put(parts), ...);
   return group;
+}
+
+/// Samples of modality J of the chosen groups as one batch: in place where they lie side by side,
+/// copied into the arena otherwise.
+template <int J, class T, class M, class D, class F>
+auto join_samples(Arena& arena, std::span<const Group<T, M, D>> groups, F&& chosen) {
+  View<T, typename M::template At<J>::Sample, D> all{};
+  bool adjacent = true;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    if (!chosen(g)) continue;
+    const auto& part = std::get<J>(groups[g].x);
+    expect(part.rows == groups[g].rows, "a group of {} samples has {} of modality '{}'",
+           groups[g].rows, part.rows, M::name(J));
+    if (all.rows == 0) {
+      all = part;
+    } else if (part.rows > 0) {
+      adjacent = adjacent && part.data == all.data + all.flat().size();
+      all.rows += part.rows;
+    }
+  }
+  if (!adjacent) {
+    T* const copy = arena.template take<T>(all.flat().size());
+    T* to = copy;
+    for (std::size_t g = 0; g < groups.size(); ++g)
+      if (chosen(g)) {
+        const auto part = std::get<J>(groups[g].x).flat();
+        to = std::copy(part.begin(), part.end(), to);
+      }
+    all.data = copy;
+  }
+  return all;
 }
 
 }  // namespace poe

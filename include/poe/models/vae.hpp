@@ -11,31 +11,9 @@
 #include <poe/models/network.hpp>
 #include <poe/models/objective.hpp>
 #include <poe/models/options.hpp>
-#include <poe/models/posterior.hpp>
+#include <poe/models/term_value.hpp>
 
 namespace poe {
-
-/// One reported term of a loss.
-struct TermValue {
-  bool divergence = false;
-  Subset from = 0, to = 0;  // to: one modality for a log-likelihood; 0, the prior, for a divergence
-  bool paired = false;      // whether its group observed everything
-  double sum = 0;           // over this rank's samples, of log p or of KL, weights not applied
-  int total = 0;            // samples of the loader's batch
-  double weight = 0;        // in the loss: -lambda or beta
-
-  bool same_term(const TermValue& o) const {
-    return divergence == o.divergence && from == o.from && to == o.to && paired == o.paired;
-  }
-  /// "log_p(top|top,bottom)", "kl(top,bottom||top)", "kl(top)/unpaired".
-  template <class M>
-  std::string name() const {
-    std::string text =
-        divergence ? "kl(" + names_of<M>(from) + (to == 0 ? "" : "||" + names_of<M>(to)) + ")"
-                   : "log_p(" + names_of<M>(to) + "|" + names_of<M>(from) + ")";
-    return paired ? text : text + "/unpaired";
-  }
-};
 
 /// A multimodal variational autoencoder over scalar type T: the modalities' networks, a family of
 /// posteriors, and the objective that trains them. Holds no numbers: parameters lie in flat buffers
@@ -70,8 +48,8 @@ class Vae {
           description_, "encoders." + network_name(Posterior::network(modalities, I)));
     });
     each_modality([&]<int I>(std::integral_constant<int, I>) {
-      static_assert(ModalityAt<I>::Decoder::In::size == latent,
-                    "poe: all Decoders of a Vae take the same z");
+      static_assert(std::is_same_v<typename ModalityAt<I>::Decoder::In, Latent>,
+                    "poe: all Decoders of a Vae take the same z, a vector");
       decoder_at_[I] = {description_.parameter_size, description_.statistic_size};
       ModalityAt<I>::Decoder::template describe<T>(description_,
                                                    std::string("decoders.") + M::name(I));
@@ -216,9 +194,10 @@ class Vae {
       for (std::size_t g = 0; g < groups.size(); ++g) any = any || needs(g);
       if (!any) return;
       Cursor<T, D> cursor{ctx, network_at_[I].parameter, network_at_[I].statistic};
-      const auto out = NetworkAt<I>::template forward<T, D>(
-          cursor,
-          [&]<int J>(std::integral_constant<int, J>) { return gather<J>(ctx, groups, needs); });
+      const auto out =
+          NetworkAt<I>::template forward<T, D>(cursor, [&]<int J>(std::integral_constant<int, J>) {
+            return ctx.tape.constant(join_samples<J, T, M, D>(ctx.arena(), groups, needs));
+          });
       int row = 0;
       for (std::size_t g = 0; g < groups.size(); ++g)
         if (needs(g)) {
@@ -226,38 +205,6 @@ class Vae {
           row += groups[g].rows;
         }
     });
-  }
-
-  /// Samples of modality J of the chosen groups as one batch: in place where they lie side by side.
-  template <int J, class F>
-  static Variable<T, Sample<J>, D> gather(Context<T, D>& ctx, std::span<const GroupType> groups,
-                                          F&& chosen) {
-    View<T, Sample<J>, D> all{};
-    bool adjacent = true;
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      if (!chosen(g)) continue;
-      const auto& part = std::get<J>(groups[g].x);
-      expect(part.rows == groups[g].rows, "a group of {} samples has {} of modality '{}'",
-             groups[g].rows, part.rows, M::name(J));
-      if (all.rows == 0)
-        all = part;
-      else if (part.rows > 0) {
-        adjacent = adjacent && part.data == all.data + all.flat().size();
-        all.rows += part.rows;
-      }
-    }
-    if (!adjacent) {
-      T* const copy = ctx.arena().template take<T>(all.flat().size());
-      std::size_t at = 0;
-      for (std::size_t g = 0; g < groups.size(); ++g)
-        if (chosen(g)) {
-          const auto part = std::get<J>(groups[g].x).flat();
-          std::copy(part.begin(), part.end(), copy + at);
-          at += part.size();
-        }
-      all.data = copy;
-    }
-    return ctx.tape.constant(all);
   }
 
   /// The product of `experts` for subset s, in terms of the positions of a fusion of `in_use`.
