@@ -65,24 +65,21 @@ void report(const Model& model, Learner<float>& learner, const SplitDigits& test
   }
   if (o.importance_samples > 0)
     summary["test"]["log_likelihood"] = log_likelihoods(model, learner, test, o);
-  const std::string source =
-      summary["data"]["name"] == "mnist" ? "MNIST" : "procedural digits (not MNIST)";
-  const std::string subtitle = fmt::format(
-      "{}, {} preset, supervision {} on {}: test accuracy {:.3f} from both halves, {:.3f} from the "
-      "top, {:.3f} from the bottom",
-      o.model, o.preset, o.supervision, source, scores.values[0].second, scores.values[1].second,
-      scores.values[2].second);
-
+  const auto title = summary["data"]["title"].get<std::string>();
   auto grid = reconstruction_grid(model, learner, whole<Model>(test), test.labels,
                                   std::array<Subset, 3>{top, bottom, both}, 10, evaluation_noise);
   grid.figure.title = "Held-out digits completed from a half";
-  grid.figure.subtitle = subtitle;
+  grid.figure.subtitle = fmt::format(
+      "{} ({} preset) on {}: test accuracy {:.3f} from both halves, {:.3f} from the top, {:.3f} "
+      "from the bottom",
+      o.model, o.preset, title, scores.values[0].second, scores.values[1].second,
+      scores.values[2].second);
   grid.figure.groups_per_line = 2;
   write_png(o.out / "reconstructions.png", draw(grid.figure));
   auto samples = prior_samples(model, learner, 60, oracle, evaluation_noise);
   samples.figure.title = "Samples of the prior";
   samples.figure.subtitle =
-      fmt::format("{} on {}; below each, the class that the oracle sees", o.model, source);
+      fmt::format("{} on {}; below each, the class that the oracle sees", o.model, title);
   samples.figure.columns = 15;
   write_png(o.out / "samples.png", draw(samples.figure));
   write_json(o.out / "summary.json", summary);
@@ -101,11 +98,9 @@ int train_and_report(const Model& model, const examples::DigitSource& source,
 
   Json summary = examples::to_json(o);
   summary["parameters"] = model.parameter_count();
-  summary["data"] = {{"name", source.name},
-                     {"source", source.train.source},
-                     {"fingerprint", source.fingerprint()},
-                     {"train", digits.train.rows},
-                     {"validation", digits.validation.rows},
+  summary["data"] = {{"name", source.name},           {"title", source.title},
+                     {"source", source.train.source}, {"fingerprint", source.fingerprint()},
+                     {"train", digits.train.rows},    {"validation", digits.validation.rows},
                      {"test", digits.test.rows}};
   summary["oracle_accuracy"] = oracle.test_accuracy;
   if (!o.evaluate.empty()) {

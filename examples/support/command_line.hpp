@@ -9,7 +9,9 @@
 #include <poe/io/jsonl.hpp>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -58,7 +60,23 @@ inline void add_options(CLI::App& app, Options& o, const std::string& models) {
   app.add_flag("--resume", o.resume, "go on from the checkpoint in --out, if there is one");
   app.add_option("--eval", o.evaluate, "no training: evaluate this checkpoint");
   app.set_version_flag("--version", poe::version);
-  app.option_defaults()->always_capture_default();
+}
+
+/// What can be known to be wrong before any work is done.
+inline void check(const Options& o) {
+  using poe::expect;
+  expect(o.supervision > 0 && o.supervision <= 1,
+         "--supervision: expected a share in (0, 1], got {}", o.supervision);
+  expect(o.device == "cpu" || poe::is_available<poe::Cuda>,
+         "--device cuda: this program was built without CUDA; --device cpu works everywhere");
+  std::error_code error;
+  expect(o.evaluate.empty() || std::filesystem::exists(o.evaluate, error),
+         "--eval: there is no file '{}'", o.evaluate.string());
+  const bool occupied = std::filesystem::exists(o.out / "checkpoint.safetensors", error) ||
+                        std::filesystem::exists(o.out / "metrics.jsonl", error);
+  expect(!occupied || o.resume || !o.evaluate.empty(),
+         "--out: '{}' holds a run already: go on with --resume, or choose another directory",
+         o.out.string());
 }
 
 }  // namespace detail
@@ -72,17 +90,14 @@ inline constexpr int interrupted = 130;
 template <class F>
 int run_program(int argc, char** argv, const std::string& title, const std::string& models,
                 F&& program) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // whole lines at once, also into a file
   Options o;
   CLI::App app(title);
   app.option_defaults()->always_capture_default();
   detail::add_options(app, o, models);
   try {
     app.parse(argc, argv);
-    poe::expect(o.supervision > 0 && o.supervision <= 1,
-                "--supervision: expected a share in (0, 1], got {}", o.supervision);
-    poe::expect(
-        o.device == "cpu" || poe::is_available<poe::Cuda>,
-        "--device cuda: this program was built without CUDA; --device cpu works everywhere");
+    detail::check(o);
     if (o.threads == 0)
       o.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
     return program(o);

@@ -20,7 +20,8 @@ namespace examples {
 /// loudly.
 struct DigitSource {
   poe::Digits train, held_out;
-  std::string name;  // "mnist" or "procedural", for files that are read by programs
+  std::string name;   // "mnist" or "procedural", for files that are read by programs
+  std::string title;  // for people
 
   /// Kind and checksum: two runs with the same fingerprint saw the same images.
   std::string fingerprint() const {
@@ -48,11 +49,13 @@ inline DigitSource load_digits(const Options& o) {
     s.train = poe::make_digits(train, poe::Random{1, 1, 0});
     s.held_out = poe::make_digits(held_out, poe::Random{1, 2, 0});
     s.name = "procedural";
+    s.title = "procedural digits (not MNIST)";
   } else {
     poe::MnistFiles files = poe::load_mnist(o.data);
     s.train = std::move(files.train);
     s.held_out = std::move(files.test);
     s.name = "mnist";
+    s.title = "MNIST";
     fmt::print("data: {}, {} training and {} held-out digits\n", s.train.source, s.train.rows,
                s.held_out.rows);
   }

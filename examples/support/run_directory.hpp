@@ -8,15 +8,9 @@
 
 namespace examples {
 
-/// Creates --out. Fails, and changes nothing, if it holds a run already and neither --resume nor
-/// --eval was given.
+/// Creates --out (run_program() has seen to it that no other run is there).
 inline void prepare_directory(const Options& o) {
   std::error_code error;
-  const bool occupied = std::filesystem::exists(o.out / "checkpoint.safetensors", error) ||
-                        std::filesystem::exists(o.out / "metrics.jsonl", error);
-  poe::expect(!occupied || o.resume || !o.evaluate.empty(),
-              "--out: '{}' holds a run already: go on with --resume, or choose another directory",
-              o.out.string());
   std::filesystem::create_directories(o.out, error);
   poe::expect(!error, "--out: cannot create the directory '{}': {}", o.out.string(),
               error.message());
