@@ -17,9 +17,10 @@ namespace poe::test {
 /// Numbers of N(0, 1), a function of `stream`.
 template <class T>
 std::vector<T> normals(std::size_t n, std::uint32_t stream, double scale = 1) {
+  std::vector<double> numbers(n);
+  fill_normal<double>({42, stream, 0}, 0, numbers);
   std::vector<T> x(n);
-  for (std::size_t i = 0; i < n; ++i)
-    x[i] = static_cast<T>(scale * Random{42, stream, 0}.normal<double>(i));
+  for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<T>(scale * numbers[i]);
   return x;
 }
 

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+// Models that do not fit together, and the sentence that each must print.
+#include <poe/models/paper.hpp>
+
+using namespace poe;
+
+struct Left {
+  static constexpr const char* name = "left";
+};
+struct Right {
+  static constexpr const char* name = "right";
+};
+struct Features : Net<Shape<1, 4, 4>, Flatten, Linear<8>, Relu> {};
+struct Decoder : Net<Shape<3>, Linear<16>, Reshape<1, 4, 4>> {};
+struct Head : Sequence<Linear<5>, Relu, GaussianHead<3>> {};
+template <class Name>
+using Part = Modality<Name, Features, Decoder, Bernoulli>;
+struct Pair : Modalities<Part<Left>, Part<Right>> {};
+
+/// All of a model that is instantiated by its use.
+template <class V>
+void use(const V& model, Context<typename V::Real>& ctx, const typename V::GroupType& group) {
+  (void)model.loss(ctx, {&group, 1});
+  (void)model.posterior(ctx, group, 1);
+}
+
+void good(Context<float>& ctx) {
+  const Tensor<float, Shape<1, 4, 4>> x(2);
+  const auto group = Svae<float, Pair, Head>::observe(0, given<Left>(x), given<Right>(x));
+  use(Svae<float, Pair, Head>{}, ctx, group);
+  use(Vaevae<float, Pair, Head>{}, ctx, group);
+  use(VaevaeA<float, Pair, Head>{}, ctx, group);
+}
+
+// expect: poe: a Shape has positive extents only
+#if CASE == 1
+Shape<1, 0, 28> wrong;
+#endif
+
+// expect: poe: the Features of a Modality end in a vector: put a Flatten at the end
+#if CASE == 2
+struct Image : Net<Shape<1, 4, 4>, Conv2d<2, kernel(2)>> {};
+Modality<Left, Image, Decoder, Bernoulli> wrong;
+#endif
+
+// expect: poe: the Decoder of a Modality makes what its Likelihood takes
+#if CASE == 3
+struct Short : Net<Shape<3>, Linear<15>> {};
+Modality<Left, Features, Short, Bernoulli> wrong;
+#endif
+
+// expect: poe: the Decoder of a Modality makes what its Likelihood takes
+#if CASE == 4
+struct Double : Net<Shape<3>, Linear<32>> {};
+Modality<Left, Features, Double, Normal<>> wrong;
+#endif
+
+// expect: poe: the Decoder of a Modality makes what its Likelihood takes
+#if CASE == 5
+Modality<Left, Features, Decoder, Categorical<>> wrong;  // one class
+#endif
+
+// expect: poe: a model has one to five modalities
+#if CASE == 6
+Modalities<Part<Left>, Part<Left>, Part<Left>, Part<Left>, Part<Left>, Part<Left>> wrong;
+#endif
+
+// expect: poe: a model has one to five modalities
+#if CASE == 7
+Modalities<> wrong;
+#endif
+
+// expect: poe: all Decoders of a Vae take the same z, a vector
+#if CASE == 8
+struct Wide : Net<Shape<4>, Linear<16>, Reshape<1, 4, 4>> {};
+struct Mixed : Modalities<Part<Left>, Modality<Right, Features, Wide, Bernoulli>> {};
+Svae<float, Mixed, Head> wrong;
+#endif
+
+// expect: poe: all Decoders of a Vae take the same z, a vector
+#if CASE == 9
+struct Column : Net<Shape<3, 1, 1>, ConvTranspose2d<1, kernel(4)>> {};
+struct Mixed : Modalities<Part<Left>, Modality<Right, Features, Column, Bernoulli>> {};
+Svae<float, Mixed, Head> wrong;
+#endif
+
+// expect: poe: the Head of a posterior family ends in GaussianHead<L>, with L the input size of the
+#if CASE == 10
+struct Narrow : Sequence<Linear<5>, Relu, GaussianHead<2>> {};
+Vaevae<float, Pair, Narrow> wrong;
+#endif
+
+// expect: poe: a scale is positive
+#if CASE == 11
+Modality<Left, Features, Decoder, Laplace<0, 3>> wrong;
+double scale = decltype(wrong)::Likelihood::scale;
+#endif
+
+// expect: poe: the model has no modality of this Tag
+#if CASE == 12
+struct Other {
+  static constexpr const char* name = "other";
+};
+auto wrong(const Tensor<float, Shape<1, 4, 4>>& x) {
+  return Svae<float, Pair, Head>::observe(0, given<Left>(x), given<Other>(x));
+}
+#endif
+
+// expect: poe: samples of this modality have another Shape
+#if CASE == 13
+auto wrong(const Tensor<float, Shape<16>>& x) {
+  return Svae<float, Pair, Head>::observe(0, given<Left>(x));
+}
+#endif
+
+// expect: poe: log_likelihood wants parameters that fit the samples
+#if CASE == 14
+void wrong(Context<float>& ctx, Variable<float, Shape<6>> logits, View<float, Shape<4>> x) {
+  (void)log_likelihood<Bernoulli, float, Shape<6>, Shape<4>, Cpu>(ctx, logits, {&x, 1});
+}
+#endif

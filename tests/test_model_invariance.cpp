@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+// What a loss does not depend on: the order of the modalities, the number of ranks, empty groups;
+// and how it depends on its weights and its noise.
+#include "digit_model.hpp"
+
+#include <algorithm>
+
+namespace {
+
+using namespace poe;
+using namespace poe::test;
+
+using Pair = Small<Top, Bottom>;
+constexpr Subset top = 1, bottom = 2, both = 3;
+
+template <class V>
+using Groups = std::vector<Group<double, typename V::ModalitySet>>;
+
+/// A parameter of a model of (top, bottom) in the order of a model of (bottom, top): the joint
+/// network has another name there, and its head reads the features of the halves in another order.
+std::vector<double> exchanged(const ParameterInfo& info, const double* flat) {
+  auto values = to_file_order(info, flat);
+  if (info.name == "encoders.top_bottom.head.0.weight")
+    for (auto row = values.begin(); row != values.end(); row += info.shape[1])
+      std::rotate(row, row + info.shape[1] / 2, row + info.shape[1]);
+  return values;
+}
+std::string exchanged(std::string name) {
+  const auto at = name.find("top_bottom.");
+  return at == std::string::npos ? name : name.replace(at, 11, "bottom_top.");
+}
+constexpr Subset exchanged(Subset s) { return s >> 1 | (s & 1) << 1; }
+
+template <template <class, class, class> class Model>
+void check_exchange() {
+  using Reversed = Small<Bottom, Top>;
+  VaeOptions options;
+  options.lambda = {0, 0};  // the gradient of the divergences alone does not depend on the noise
+  Trial<Model<double, Pair, SmallHead>> one(options);
+  Trial<Model<double, Reversed, SmallHead>> other(options);
+  for (const ParameterInfo& p : one.model.description().parameters)
+    from_file_order<double>(other.info(exchanged(p.name)), exchanged(p, one.parameters.data()),
+                            other.parameters.data());
+  std::vector<Group<double, Pair>> groups;
+  std::vector<Group<double, Reversed>> reversed;
+  const Batch<double, Pair> paired(0, both, 0, 3), tops(1, top, 10, 2), bottoms(2, bottom, 20, 2);
+  for (const auto* batch : {&paired, &tops, &bottoms}) {
+    const auto& g = groups.emplace_back(batch->group);
+    reversed.push_back({exchanged(g.observed),
+                        g.rows,
+                        g.total,
+                        0,
+                        g.loader,
+                        {std::get<1>(g.x), std::get<0>(g.x)}});
+  }
+  one.run(groups);
+  other.run(reversed);
+  REQUIRE(one.terms.size() == other.terms.size());
+  for (const TermValue& t : one.terms) {
+    INFO(t.name<Pair>());
+    // Samples of the joint posterior have the same noise in both models, those of others do not.
+    if (!t.divergence && t.from != both) continue;
+    TermValue image = t;
+    image.from = exchanged(t.from), image.to = exchanged(t.to);
+    const auto same = std::find_if(other.terms.begin(), other.terms.end(),
+                                   [&](const TermValue& o) { return o.same_term(image); });
+    REQUIRE(same != other.terms.end());
+    CHECK(same->sum == Approx(t.sum).epsilon(1e-12));
+  }
+  for (const ParameterInfo& p : one.model.description().parameters)
+    require_close(to_file_order(other.info(exchanged(p.name)), other.gradients.data()),
+                  exchanged(p, one.gradients.data()), 1e-13, p.name);
+}
+
+}  // namespace
+
+TEST_CASE("the order of the modalities does not matter") {
+  check_exchange<Svae>();
+  check_exchange<Vaevae>();
+  check_exchange<VaevaeA>();
+}
+
+TEMPLATE_TEST_CASE("ranks that share the groups give the terms and the gradient of one", "",
+                   (Svae<double, Pair, SmallHead>), (SvaeStar<double, Pair, SmallHead>),
+                   (Vaevae<double, Pair, SmallHead>), (VaevaeStar<double, Pair, SmallHead>),
+                   (VaevaeA<double, Pair, SmallHead>)) {
+  const Batch<double, Pair> paired(0, both, 0, 5), tops(1, top, 10, 4), bottoms(2, bottom, 20, 2);
+  const Groups<TestType> groups{paired.group, tops.group, bottoms.group};
+  for (const VaeOptions& preset : {VaeOptions::paper(), VaeOptions::official()}) {
+    Trial<TestType> whole(preset), split(preset);
+    whole.run(groups);
+    for (const int ranks : {2, 3, 7}) {
+      CAPTURE(ranks);
+      split.gradients.clear();
+      std::vector<double> sums(whole.terms.size()), expected;
+      for (int rank = 0; rank < ranks; ++rank) {
+        Groups<TestType> mine;
+        for (const auto& g : groups) {
+          const int first = rank * g.rows / ranks, last = (rank + 1) * g.rows / ranks;
+          mine.push_back(g.slice(first, last - first));
+        }
+        split.accumulate(mine);
+        REQUIRE(split.terms.size() == whole.terms.size());
+        for (std::size_t t = 0; t < sums.size(); ++t) {
+          CHECK(split.terms[t].same_term(whole.terms[t]));
+          CHECK(split.terms[t].total == whole.terms[t].total);
+          sums[t] += split.terms[t].sum;
+        }
+      }
+      for (const TermValue& t : whole.terms) expected.push_back(t.sum);
+      require_close(sums, expected, 1e-13, "terms");
+      require_close(split.gradients, whole.gradients, 1e-12, "gradient");
+    }
+  }
+}
+
+TEST_CASE("a group without samples changes nothing") {
+  const Batch<double, Pair> paired(0, both, 0, 3), none(1, top, 10, 0);
+  Trial<Svae<double, Pair, SmallHead>> alone, with;
+  CHECK(alone.run({paired.group}) != 0);
+  with.run({none.group, paired.group});
+  CHECK(with.terms.size() == alone.terms.size() + 2);
+  for (const TermValue& t : with.terms)
+    CHECK(t.sum == (t.paired ? alone.terms[static_cast<std::size_t>(&t - &with.terms[2])].sum : 0));
+  CHECK(std::equal(alone.gradients.begin(), alone.gradients.end(), with.gradients.begin()));
+  with.run({none.group});
+  CHECK(with.largest_gradient("") == 0);
+}
+
+TEST_CASE("beta and lambda weigh the terms, and the gradient is linear in them") {
+  using V = Svae<double, Pair, SmallHead>;
+  const Batch<double, Pair> paired(0, both, 0, 3), tops(1, top, 10, 2);
+  const auto run = [&](double beta, double lambda_top, double lambda_bottom) {
+    VaeOptions options;
+    options.beta = beta;
+    options.lambda = {lambda_top, lambda_bottom};
+    Trial<V> trial(options);
+    trial.run({paired.group, tops.group});
+    for (const TermValue& t : trial.terms)
+      CHECK(t.weight == (t.divergence ? beta : t.to == top ? -lambda_top : -lambda_bottom));
+    return std::pair{trial.terms, std::vector(trial.gradients.begin(), trial.gradients.end())};
+  };
+  const auto [terms, all] = run(2, 3, 0.5);
+  const auto parts = {run(1, 0, 0), run(0, 1, 0), run(0, 0, 1)};
+  std::vector<double> sum(all.size());
+  const double weights[] = {2, 3, 0.5};
+  const double* weight = weights;
+  for (const auto& [same_terms, gradient] : parts) {
+    for (std::size_t t = 0; t < terms.size(); ++t) CHECK(same_terms[t].sum == terms[t].sum);
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += *weight * gradient[i];
+    ++weight;
+  }
+  require_close(sum, all, 1e-13, "gradient");
+}
+
+TEST_CASE("samples differ by loader and step, and by modality if they are independent") {
+  using V = Svae<double, Pair, SmallHead>;
+  const auto terms = [](std::uint32_t loader, std::uint32_t step, bool independent) {
+    Batch<double, Pair> batch(loader, 3, 0, 4);
+    VaeOptions options;
+    options.independent_samples = independent;
+    Trial<V> trial(options);
+    trial.noise.step = step;
+    trial.run({batch.group});
+    return trial.terms;
+  };
+  const auto base = terms(0, 3, false), again = terms(0, 3, false);
+  for (std::size_t t = 0; t < base.size(); ++t) CHECK(again[t].sum == base[t].sum);
+  for (const auto& other : {terms(1, 3, false), terms(0, 4, false), terms(0, 3, true)})
+    for (std::size_t t = 0; t < base.size(); ++t)
+      CHECK((other[t].sum == base[t].sum) == base[t].divergence);
+}
