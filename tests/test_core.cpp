@@ -199,6 +199,9 @@ TEST_CASE("rewinding gives back what was taken since the mark, also across block
   arena.take<int>(100);
   arena.take<int>(10'000);
   CHECK(arena.allocation_count() == allocations);
+  arena.rewind(mark);
+  CHECK(arena.take<int>(10'000) != first);  // its block is too small
+  CHECK(arena.allocation_count() == allocations);
   {
     poe::Scratch outer(arena);
     int* const x = outer.take<int>(8);

@@ -114,6 +114,23 @@ TEMPLATE_TEST_CASE("ranks that share the groups give the terms and the gradient 
   }
 }
 
+TEST_CASE("samples of several groups may lie side by side, in any order, or apart") {
+  using V = Svae<double, Pair, SmallHead>;
+  const Batch<double, Pair> all(0, both, 0, 7), first(0, both, 0, 4), second(0, both, 4, 3);
+  const auto front = all.group.slice(0, 4), back = all.group.slice(4, 3);
+  auto front_apart = front, back_apart = back;
+  front_apart.x = first.group.x;
+  back_apart.x = second.group.x;
+  Trial<V> together, apart;
+  for (const bool in_order : {true, false}) {
+    const double loss = in_order ? together.run({front, back}) : together.run({back, front});
+    CHECK((in_order ? apart.run({front_apart, back_apart})
+                    : apart.run({back_apart, front_apart})) == loss);
+    CHECK(
+        std::equal(together.gradients.begin(), together.gradients.end(), apart.gradients.begin()));
+  }
+}
+
 TEST_CASE("a group without samples changes nothing") {
   const Batch<double, Pair> paired(0, both, 0, 3), none(1, top, 10, 0);
   Trial<Svae<double, Pair, SmallHead>> alone, with;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Models as compositions: sizes, who speaks for whom, which terms there are and what they are made
-// of.
+// Models as compositions: sizes, what every term is made of, what is refused.
 #include "digit_model.hpp"
 
 #include <algorithm>
@@ -34,8 +33,6 @@ struct ThirdDecoder : Net<Shape<64>,
 // clang-format on
 template <class... Tags>
 struct Thirds : Modalities<Modality<Tags, ThirdFeatures, ThirdDecoder, Bernoulli>...> {};
-
-struct NoLayers {};
 
 /// Adds `shift` to the raw scales that every network of a small model puts out.
 template <class V>
@@ -139,56 +136,6 @@ TEST_CASE("models of MNIST-Split have as many parameters as published") {
   using Three = Thirds<Top, Middle, Bottom>;
   CHECK(Svae<float, Three, Head>().parameter_count() == 10'550'319);
   CHECK(Vaevae<float, Three, Head>().parameter_count() == 13'566'767);
-}
-
-TEST_CASE("networks and alternatives of the posterior families") {
-  using Poe = PoeWithStandIns<NoLayers>;
-  using Joint = JointEncoders<NoLayers>;
-  using Single = UnimodalExperts<NoLayers>;
-  for (int n = 2; n <= 5; ++n) {
-    CAPTURE(n);
-    CHECK(Poe::networks(n) == n * n);
-    CHECK(Joint::networks(n) == (1 << n) - 1);
-    CHECK(Single::networks(n) == n);
-    std::set<std::pair<int, int>> pairs;
-    for (int i = 0; i < n * n; ++i) {
-      CHECK(size_of(Poe::network(n, i).inputs) == 1);
-      pairs.emplace(std::countr_zero(Poe::network(n, i).inputs), Poe::network(n, i).stands_for);
-    }
-    CHECK(pairs.size() == static_cast<std::size_t>(n * n));
-
-    for (Subset s = 1; s <= all_of(n); ++s) {
-      CAPTURE(s);
-      const int members = size_of(s);
-      const auto poe = Poe::posteriors(n, s), joint = Joint::posteriors(n, s),
-                 single = Single::posteriors(n, s);
-      CHECK(poe.count == (s == all_of(n) ? 1 : members));
-      std::set<Experts> different;
-      for (int a = 0; a < poe.count; ++a) {
-        different.insert(poe.products[static_cast<std::size_t>(a)]);
-        Subset spoken_for = 0, stand_ins_see = 0;
-        for (int i = 0; i < n * n; ++i) {
-          if ((poe.products[static_cast<std::size_t>(a)] >> i & 1U) == 0) continue;
-          const Network q = Poe::network(n, i);
-          CHECK(within(q.inputs, s));
-          CHECK(!contains(spoken_for, q.stands_for));
-          spoken_for |= only(q.stands_for);
-          if (contains(s, q.stands_for))
-            CHECK(q.inputs == only(q.stands_for));
-          else
-            stand_ins_see |= q.inputs;
-        }
-        CHECK(spoken_for == all_of(n));
-        CHECK(size_of(stand_ins_see) == (s == all_of(n) ? 0 : 1));
-      }
-      CHECK(different.size() == static_cast<std::size_t>(poe.count));
-      CHECK(joint.count == 1);
-      CHECK(size_of(joint.products[0]) == 1);
-      CHECK(Joint::network(n, std::countr_zero(joint.products[0])).inputs == s);
-      CHECK(single.count == 1);
-      CHECK(single.products[0] == s);
-    }
-  }
 }
 
 TEST_CASE("every term is what its name says, for two, three and five modalities") {
