@@ -114,8 +114,7 @@ int train_and_report(const Model& model, const examples::DigitSource& source,
   Trainer<Model> trainer(
       model, learner, whole<Model>(digits.train),
       examples::train_options(o, examples::identity(o, "mnist_split", source.fingerprint())));
-  const bool resumed = o.resume && std::filesystem::exists(trainer.checkpoint());
-  if (resumed) trainer.resume();
+  if (o.resume) trainer.resume();
   examples::prepare_directory(o);
   write_json(o.out / "config.json", examples::to_json(o));
   // The published code selects its model on the test digits; the paper preset keeps them for the

@@ -45,7 +45,7 @@ inline void add_options(CLI::App& app, Options& o, const std::string& models) {
   app.add_option("--seed", o.seed);
   app.add_option("--threads", o.threads, "0: one for each core")->check(CLI::Range(0, 1024));
   app.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
-  app.add_option("--limit", o.limit, "use only so many training samples; 0: all")
+  app.add_option("--limit", o.limit, "use only so many training and held-out samples; 0: all")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--oracle", o.oracle, "the classifier that judges what is generated")
       ->check(CLI::IsMember({"small", "resnet18"}));
@@ -74,7 +74,12 @@ inline void check(const Options& o) {
          "--eval: there is no file '{}'", o.evaluate.string());
   const bool occupied = std::filesystem::exists(o.out / "checkpoint.safetensors", error) ||
                         std::filesystem::exists(o.out / "metrics.jsonl", error);
-  expect(!occupied || o.resume || !o.evaluate.empty(),
+  const bool its_own =
+      !o.evaluate.empty() &&
+      std::filesystem::equivalent(o.evaluate.parent_path() / ".", o.out / ".", error);
+  expect(o.limit == 0 || o.limit >= 4, "--limit: expected 0 or at least 4 samples, got {}",
+         o.limit);
+  expect(!occupied || o.resume || its_own,
          "--out: '{}' holds a run already: go on with --resume, or choose another directory",
          o.out.string());
 }

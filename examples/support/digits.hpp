@@ -88,7 +88,7 @@ DigitOracle make_oracle(const Options& o, const DigitSource& digits) {
       {.directory = o.cache.empty() ? default_cache() : o.cache,
        .progress =
            [&](const poe::ClassifierProgress& p) {
-             bar.show(p.step, p.steps, fmt::format("cross-entropy {:.3f}", p.loss));
+             bar.show(p.step, p.steps, [&] { return fmt::format("cross-entropy {:.3f}", p.loss); });
            },
        .warn = [](const std::string& text) { fmt::print(stderr, "warning: {}\n", text); }}));
   bar.clear();

@@ -8,7 +8,7 @@
 
 namespace examples {
 
-/// Creates --out (run_program() has seen to it that no other run is there).
+/// Creates --out; run_program() has refused a directory that holds another run.
 inline void prepare_directory(const Options& o) {
   std::error_code error;
   std::filesystem::create_directories(o.out, error);
@@ -22,6 +22,7 @@ inline poe::Metadata identity(const Options& o, const std::string& program,
   return {{"program", program},
           {"model", o.model},
           {"preset", o.preset},
+          {"oracle", o.oracle},
           {"data", data},
           {"limit", std::to_string(o.limit)},
           {"supervision", poe::exact_text(o.supervision)},

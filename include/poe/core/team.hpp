@@ -32,6 +32,7 @@ class Team {
   explicit Team(int size) {
     expect(size >= 1 && size <= 1024, "number of threads: expected 1 to 1024, got {}", size);
     partial_.resize(static_cast<std::size_t>(size));
+    totals_.resize(static_cast<std::size_t>(size));
     errors_.resize(static_cast<std::size_t>(size));
     for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { work(rank); });
   }
@@ -98,7 +99,8 @@ class Team {
     if (threads_.empty()) return;
     partial_[static_cast<std::size_t>(rank)] = values;
     meet();
-    std::vector<double> total(values.size(), 0.0);
+    std::vector<double>& total = totals_[static_cast<std::size_t>(rank)];  // keeps its memory
+    total.assign(values.size(), 0.0);
     for (const std::span<double>& part : partial_)
       for (std::size_t i = 0; i < total.size(); ++i) total[i] += part[i];
     meet();
@@ -150,6 +152,7 @@ class Team {
   std::mutex mutex_;
   std::condition_variable wake_, done_, met_;
   std::vector<std::span<double>> partial_;
+  std::vector<std::vector<double>> totals_;
   std::vector<std::exception_ptr> errors_;
   long generation_ = 0, phase_ = 0;
   int pending_ = 0, arrived_ = 0;

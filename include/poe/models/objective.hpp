@@ -37,7 +37,11 @@ struct Terms {
   constexpr const Term* end() const { return list.data() + count; }
 
  private:
-  constexpr void add(Term t) { list[static_cast<std::size_t>(count++)] = t; }
+  constexpr void add(Term t) {
+    if (static_cast<std::size_t>(count) == list.size())
+      throw Error("an objective has at most 128 terms a group");
+    list[static_cast<std::size_t>(count++)] = t;
+  }
 };
 
 /// Plain evidence lower bound of what is observed (paper, eq. 1).

@@ -102,7 +102,9 @@ class Vae {
   /// The parameters of p(x_I | z): logits or locations.
   template <int I>
   auto decode(Context<T, D>& ctx, Variable<T, Latent, D> z) const {
-    Cursor<T, D> cursor{ctx, decoder_at_[I].parameter, decoder_at_[I].statistic};
+    Context<T, D> own = apart(ctx);
+    Cursor<T, D> cursor{own, decoder_at_[I].parameter, decoder_at_[I].statistic,
+                        layer_noise(networks + I)};
     return ModalityAt<I>::Decoder::forward(cursor, z);
   }
 
@@ -146,6 +148,18 @@ class Vae {
 
     std::span<const Rows<T, Gaussians, D>> used() const { return {experts, expert_count}; }
   };
+
+  /// Layers that draw random numbers (dropout): streams of their own for every network, rows of
+  /// their own for every rank. Joined groups have no common position in a batch, so these draws,
+  /// unlike those of z, differ with the number of ranks.
+  static constexpr std::uint32_t layer_noise(int network) {
+    return (1U << 16) + (static_cast<std::uint32_t>(network) << 8);
+  }
+  static Context<T, D> apart(const Context<T, D>& ctx) {
+    Context<T, D> own = ctx;
+    own.first_row = ctx.rank << 20;
+    return own;
+  }
 
   template <class F>
   static void each_network(F&& f) {
@@ -193,7 +207,8 @@ class Vae {
       bool any = false;
       for (std::size_t g = 0; g < groups.size(); ++g) any = any || needs(g);
       if (!any) return;
-      Cursor<T, D> cursor{ctx, network_at_[I].parameter, network_at_[I].statistic};
+      Context<T, D> own = apart(ctx);
+      Cursor<T, D> cursor{own, network_at_[I].parameter, network_at_[I].statistic, layer_noise(I)};
       const auto out =
           NetworkAt<I>::template forward<T, D>(cursor, [&]<int J>(std::integral_constant<int, J>) {
             return ctx.tape.constant(join_samples<J, T, M, D>(ctx.arena(), groups, needs));

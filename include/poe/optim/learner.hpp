@@ -45,9 +45,10 @@ class Learner {
   const TrainingState<T>& state() const { return state_; }
   int threads() const { return team_->size(); }
 
-  /// One training step. pass(context) computes the rank's part of the loss, seeds its gradient and
-  /// may throw; then nothing is changed. `random` is the source of all noise of this step. Fails,
-  /// naming the step, if a gradient is not finite: the parameters are then lost, so save before.
+  /// One training step. pass(context) computes the rank's part of the loss and seeds its gradient.
+  /// If it throws, parameters and moments are as they were. `random` is the source of all noise of
+  /// this step. Fails, naming the step, if a gradient is not finite: the parameters are then lost,
+  /// so save before.
   template <class F>
   void step(const Random& random, F&& pass) {
     for (auto& r : ranks_)

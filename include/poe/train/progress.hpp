@@ -40,15 +40,16 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  /// `done` of `total` units of work, since this bar was made; `note` stands behind.
-  void show(long done, long total, const std::string& note) {
+  /// `done` of `total` units of work, since this bar was made; what note() returns stands behind.
+  template <class Note>
+  void show(long done, long total, Note&& note) {
     if (!shown_ || (clock_.seconds() - last_ < 0.1 && done < total)) return;
     last_ = clock_.seconds();
     constexpr int width = 24;
     const int filled = static_cast<int>(width * done / (total > 0 ? total : 1));
     const std::string bar = std::string(static_cast<std::size_t>(filled), '#') +
                             std::string(static_cast<std::size_t>(width - filled), '.');
-    fmt::print("\r\033[K{} [{}] {}/{}  {}", title_, bar, done, total, note);
+    fmt::print("\r\033[K{} [{}] {}/{}  {}", title_, bar, done, total, note());
     std::fflush(stdout);
   }
   void clear() {

@@ -58,9 +58,13 @@ class Trainer {
   std::filesystem::path best() const { return options_.out / "best.safetensors"; }
   std::filesystem::path metrics() const { return options_.out / "metrics.jsonl"; }
 
-  /// Takes up the run of an earlier checkpoint.
+  /// Takes up the run of an earlier checkpoint, or starts anew where there is none.
   void resume() {
     const std::string path = checkpoint().string();
+    if (!std::filesystem::exists(checkpoint())) {  // stopped within its first epoch
+      resume_json_lines(metrics(), "epoch", 0);
+      return;
+    }
     expect_same_run(SafetensorsFile::open(path).metadata(), options_.identity, path);
     const Metadata meta = load_checkpoint(path, learner_);
     if (meta.contains("best_score"))
@@ -159,10 +163,11 @@ class Trainer {
       const double rate = static_cast<double>(learner_.state().step - first) / clock.seconds();
       const double left = static_cast<double>(static_cast<long>(options_.epochs) * per_epoch -
                                               learner_.state().step);
-      bar.show(done, per_epoch,
-               fmt::format("loss {:.2f}  {:.0f} samples/s  {} left",
+      bar.show(done, per_epoch, [&] {
+        return fmt::format("loss {:.2f}  {:.0f} samples/s  {} left",
                            epoch_loss_ / static_cast<double>(done),
-                           rate * options_.supervision.batch, duration_text(left / rate)));
+                           rate * options_.supervision.batch, duration_text(left / rate));
+      });
       if (Interrupt::requested() && epoch() < number) {
         bar.clear();
         save_checkpoint(checkpoint(), learner_, state_metadata(done));
