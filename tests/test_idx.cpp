@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // IDX files, plain and gzip: what is read back, and what every kind of damage is told to be.
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wrestrict"  // GCC 12 sees an overlap in std::string::insert (bug 105329)
+#pragma GCC diagnostic ignored "-Wrestrict"  // a false alarm of GCC 12
 #endif
 #include "support.hpp"
 
