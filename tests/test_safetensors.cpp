@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The safetensors reader and writer: bytes against hand-made files, and every kind of damage.
-#include "support.hpp"
+#include "files.hpp"
 
 #include "poe/core/random.hpp"
 #include "poe/io/safetensors.hpp"
@@ -23,18 +23,7 @@ namespace fs = std::filesystem;
 using poe::DType;
 using poe::SafetensorsFile;
 using poe::TensorEntry;
-
-/// An empty directory, removed at the end.
-struct Directory {
-  fs::path path = fs::temp_directory_path() / ("poe-safetensors-" + std::to_string(::getpid()));
-  Directory() {
-    fs::remove_all(path);
-    fs::create_directory(path);
-  }
-  ~Directory() { fs::remove_all(path); }
-  fs::path operator/(const char* name) const { return path / name; }
-  std::ptrdiff_t count() const { return std::distance(fs::directory_iterator(path), {}); }
-};
+using poe::test::contains, poe::test::Directory, poe::test::error_of;
 
 /// The bytes of a file, put together by hand from the published format.
 std::string file_of(const std::string& header, const std::string& data) {
@@ -48,22 +37,6 @@ std::string bytes_of(const std::vector<T>& values) {
   std::string bytes(values.size() * sizeof(T), '\0');
   std::memcpy(bytes.data(), values.data(), bytes.size());
   return bytes;
-}
-
-/// The message of the Error that `action` throws; any other outcome fails the test.
-template <class Action>
-std::string error_of(Action&& action) {
-  try {
-    action();
-  } catch (const poe::Error& error) {
-    return error.what();
-  }
-  FAIL("expected a poe::Error");
-  return {};
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 const std::string small_header =

@@ -10,6 +10,7 @@
 #include <functional>
 
 #include "digit_model.hpp"
+#include "files.hpp"
 
 namespace {
 using namespace poe;
@@ -27,16 +28,6 @@ struct Watched : Svae<float, SmallModalities, SmallHead> {
     if (ctx.rank == 0) before(++calls);
     return Svae<float, SmallModalities, SmallHead>::loss(ctx, groups);
   }
-};
-
-struct Directory {
-  std::filesystem::path path;
-  Directory() {
-    std::string name = (std::filesystem::temp_directory_path() / "poe-trainer-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Directory() { std::filesystem::remove_all(path); }
 };
 
 constexpr int samples = 50, epochs = 3, steps = 7;  // batches of 8, the last of 2

@@ -138,10 +138,8 @@ POE_HD T softplus(T x) {
   return max(x, T(0)) + log1p(exp(-abs(x)));
 }
 
-/// (log 2 pi) / 2, the constant of a Gaussian log-density, and log 2.
+/// (log 2 pi) / 2, the constant of a Gaussian log-density.
 template <class T>
 inline constexpr T half_log_two_pi = T(0.91893853320467274178);
-template <class T>
-inline constexpr T log_two = T(0.69314718055994530942);
 
 }  // namespace poe::math

@@ -16,7 +16,6 @@ namespace poe::gaussian {
 struct ScaleLink {
   double floor = 1e-6;
   bool variance = false;
-  friend constexpr bool operator==(const ScaleLink&, const ScaleLink&) = default;
 };
 
 /// log(softplus(r) + floor), exact also where softplus(r) underflows.
@@ -39,14 +38,6 @@ template <class T>
 struct Normal {
   T location, log_precision;
 };
-
-/// log of the summed precisions, folded in one expert at a time: combine(a, l) = log(e^a + e^l).
-template <class T>
-POE_HD T add_precision(T a, T l) {
-  const T hi = math::max(a, l);
-  const T lo = a > l ? l : a;
-  return hi + math::log1p(math::exp(lo - hi));
-}
 
 /// KL(q || p) = ((l_q - l_p) + e^(l_p - l_q) + (m_q - m_p)^2 e^(l_p) - 1) / 2.
 template <class T>

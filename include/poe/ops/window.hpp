@@ -43,8 +43,8 @@ struct LinkTable {
 };
 
 /// Calls f(position, pixel, tap) for every tap of every window position that falls inside the
-/// image. Taps in the padding do not exist here: nothing is ever multiplied by a zero of the
-/// border.
+/// image. Taps in the padding do not exist here: a convolution over links never multiplies by
+/// a zero of the border.
 template <class F>
 void for_each_link(const Window& w, F&& f) {
   for (int oh = 0; oh < w.out_height; ++oh)
