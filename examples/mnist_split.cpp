@@ -20,7 +20,7 @@ constexpr Random evaluation_noise{0, 1U << 28, 0};  // of no run's seed: all mod
 
 /// All digits of a split, both halves observed.
 template <class Model>
-typename Model::GroupType whole(const SplitDigits& d) {
+typename Model::HostGroup whole(const SplitDigits& d) {
   return Model::observe(0, given<Top>(View<float, HalfDigit>{d.halves[0].data(), d.rows}),
                         given<Bottom>(View<float, HalfDigit>{d.halves[1].data(), d.rows}));
 }
@@ -28,7 +28,7 @@ typename Model::GroupType whole(const SplitDigits& d) {
 /// Shares of digits that the oracle still recognises when completed from both halves, the top, the
 /// bottom.
 template <class Model>
-Scores accuracies(const Model& model, Learner<float>& learner, const SplitDigits& digits,
+Scores accuracies(const Model& model, LearnerOf<Model>& learner, const SplitDigits& digits,
                   const DigitOracle& oracle) {
   const auto a = oracle_accuracy(model, learner, whole<Model>(digits), digits.labels, given_sets,
                                  oracle, evaluation_noise);
@@ -38,7 +38,7 @@ Scores accuracies(const Model& model, Learner<float>& learner, const SplitDigits
 /// log p of test digits by importance sampling, in nats: each estimate with the standard error of
 /// its mean.
 template <class Model>
-Json log_likelihoods(const Model& model, Learner<float>& learner, const SplitDigits& test,
+Json log_likelihoods(const Model& model, LearnerOf<Model>& learner, const SplitDigits& test,
                      const Options& o) {
   const auto digits = whole<Model>(test).slice(0, std::min(o.importance_digits, test.rows));
   Json result = {{"particles", o.importance_samples}, {"digits", digits.rows}};
@@ -56,7 +56,7 @@ Json log_likelihoods(const Model& model, Learner<float>& learner, const SplitDig
 
 /// Test figures and pictures of the parameters that the learner holds, into --out.
 template <class Model>
-void report(const Model& model, Learner<float>& learner, const SplitDigits& test,
+void report(const Model& model, LearnerOf<Model>& learner, const SplitDigits& test,
             const DigitOracle& oracle, const Options& o, Json summary) {
   const Scores scores = accuracies(model, learner, test, oracle);
   for (const auto& [name, value] : scores.values) {
@@ -91,10 +91,11 @@ int train_and_report(const Model& model, const examples::DigitSource& source,
                      const DigitOracle& oracle, const Options& o) {
   const DigitSplits digits = split_digits(examples::first_digits(source.train, o.limit),
                                           examples::first_digits(source.held_out, o.limit));
-  Learner<float> learner(model.description(), o.seed, o.threads);
+  LearnerOf<Model> learner(model.description(), o.seed, o.threads);
   learner.adam.learning_rate = o.learning_rate;
-  fmt::print("model: {} ({} preset), {} parameters, {} threads\n", o.model, o.preset,
-             model.parameter_count(), o.threads);
+  if constexpr (std::is_same_v<typename Model::Device, Cuda>) learner.engines = examples::engines(o);
+  fmt::print("model: {} ({} preset), {} parameters, {}\n", o.model, o.preset,
+             model.parameter_count(), examples::device_text(o));
 
   Json summary = examples::to_json(o);
   summary["parameters"] = model.parameter_count();
@@ -120,7 +121,7 @@ int train_and_report(const Model& model, const examples::DigitSource& source,
   // The published code selects its model on the test digits; the paper preset keeps them for the
   // end.
   const SplitDigits& selection = o.preset == "official" ? digits.test : digits.validation;
-  if (!trainer.run([&](Learner<float>& l) { return accuracies(model, l, selection, oracle); })) {
+  if (!trainer.run([&](LearnerOf<Model>& l) { return accuracies(model, l, selection, oracle); })) {
     fmt::print("interrupted in epoch {}; --resume goes on from {}\n", trainer.epoch() + 1,
                trainer.checkpoint().string());
     return examples::interrupted;
@@ -138,10 +139,12 @@ int main(int argc, char** argv) {
       "svae, svae-star, vaevae, vaevae-a or vaevae-star", [](const Options& o) {
         int status = 0;
         const auto options = o.preset == "official" ? VaeOptions::official() : VaeOptions::paper();
-        with_model(o.model, options, [&](const auto& model) {
-          const auto source = examples::load_digits(o);
-          const DigitOracle oracle = examples::make_oracle(o, source);
-          status = train_and_report(model, source, oracle, o);
+        examples::on_device(o, [&]<class Device>(Device) {
+          with_model<Device>(o.model, options, [&](const auto& model) {
+            const auto source = examples::load_digits(o);
+            const DigitOracle oracle = examples::make_oracle<Device>(o, source);
+            status = train_and_report(model, source, oracle, o);
+          });
         });
         return status;
       });

@@ -4,6 +4,10 @@
 
 #include <cstdio>
 
+#if defined(POE_CUDA)
+#include <poe/cuda/runtime.hpp>
+#endif
+
 using namespace poe;
 
 // A point on a circle, seen by two instruments: as its two coordinates, and as three noisy sums.
@@ -24,6 +28,10 @@ using Model = Svae<float, Circle, Head>;
 
 int main() {
   std::printf("poe %s\n", version);
+#if defined(POE_CUDA)
+  const std::string reason = cuda::why_unavailable();
+  std::printf("GPU: %s\n", reason.empty() ? cuda::device_info().name.c_str() : reason.c_str());
+#endif
   constexpr int samples = 64;
   Tensor<float, Shape<2>> position(samples);
   Tensor<float, Shape<3>> sums(samples);

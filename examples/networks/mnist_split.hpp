@@ -35,19 +35,19 @@ template <class Name>
 using Part = Modality<Name, Features, Decoder, Bernoulli>;
 struct Digit : Modalities<Part<Top>, Part<Bottom>> {};
 
-/// Calls run(model) with the model of that name, e.g. "svae" -> Svae<float, Digit, Head>.
-template <class F>
+/// Calls run(model) with the model of that name, e.g. "svae" -> Svae<float, Digit, Head, Device>.
+template <class Device = Cpu, class F>
 void with_model(const std::string& name, const VaeOptions& options, F&& run) {
   if (name == "svae")
-    run(Svae<float, Digit, Head>(options));
+    run(Svae<float, Digit, Head, Device>(options));
   else if (name == "svae-star")
-    run(SvaeStar<float, Digit, Head>(options));
+    run(SvaeStar<float, Digit, Head, Device>(options));
   else if (name == "vaevae")
-    run(Vaevae<float, Digit, Head>(options));
+    run(Vaevae<float, Digit, Head, Device>(options));
   else if (name == "vaevae-a")
-    run(VaevaeA<float, Digit, Head>(options));
+    run(VaevaeA<float, Digit, Head, Device>(options));
   else if (name == "vaevae-star")
-    run(VaevaeStar<float, Digit, Head>(options));
+    run(VaevaeStar<float, Digit, Head, Device>(options));
   else
     fail("--model: expected svae, svae-star, vaevae, vaevae-a or vaevae-star, got '{}'", name);
 }

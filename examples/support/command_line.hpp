@@ -6,6 +6,8 @@
 #include <poe/core/device.hpp>
 #include <poe/core/error.hpp>
 #include <poe/core/version.hpp>
+#include <poe/cuda/runtime.hpp>
+#include <poe/ops/engine_cuda.hpp>
 #include <poe/io/jsonl.hpp>
 
 #include <CLI/CLI.hpp>
@@ -21,6 +23,7 @@ namespace examples {
 /// Options of a training run, with their defaults.
 struct Options {
   std::string model = "svae", preset = "paper", device = "cpu", oracle = "small", pool = "all";
+  std::string convolution = "own", linear = "own";
   std::filesystem::path data, out = "runs/latest", evaluate, cache;
   double supervision = 1, learning_rate = 2e-4;
   int epochs = 20, batch = 100, threads = 0, limit = 0;
@@ -45,6 +48,10 @@ inline void add_options(CLI::App& app, Options& o, const std::string& models) {
   app.add_option("--seed", o.seed);
   app.add_option("--threads", o.threads, "0: one for each core")->check(CLI::Range(0, 1024));
   app.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
+  app.add_option("--conv", o.convolution, "who computes convolutions on a GPU; auto: the faster")
+      ->check(CLI::IsMember({"own", "cudnn", "auto"}));
+  app.add_option("--linear", o.linear, "who computes linear layers on a GPU")
+      ->check(CLI::IsMember({"own", "cublaslt"}));
   app.add_option("--limit", o.limit, "use only so many training and held-out samples; 0: all")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--oracle", o.oracle, "the classifier that judges what is generated")
@@ -67,8 +74,11 @@ inline void check(const Options& o) {
   using poe::expect;
   expect(o.supervision > 0 && o.supervision <= 1,
          "--supervision: expected a share in (0, 1], got {}", o.supervision);
-  expect(o.device == "cpu" || poe::is_available<poe::Cuda>,
-         "--device cuda: this program was built without CUDA; --device cpu works everywhere");
+  if (o.device == "cuda") {
+    std::string reason = "this program was built without CUDA";
+    if constexpr (poe::is_available<poe::Cuda>) reason = poe::cuda::why_unavailable();
+    expect(reason.empty(), "--device cuda: {}; --device cpu works everywhere", reason);
+  }
   std::error_code error;
   expect(o.evaluate.empty() || std::filesystem::exists(o.evaluate, error),
          "--eval: there is no file '{}'", o.evaluate.string());
@@ -85,6 +95,36 @@ inline void check(const Options& o) {
 }
 
 }  // namespace detail
+
+/// Calls f with the tag of the Device that was asked for; check() has seen that it is there.
+template <class F>
+void on_device(const Options& o, F&& f) {
+  if constexpr (poe::is_available<poe::Cuda>)
+    if (o.device == "cuda") return f(poe::Cuda{});
+  f(poe::Cpu{});
+}
+
+/// The engines that --conv and --linear name; fails where this build has not got them.
+inline poe::cuda::Engines engines(const Options& o) {
+  poe::cuda::Engines chosen;
+  if constexpr (poe::is_available<poe::Cuda>) {
+    if (o.convolution != "own")
+      chosen.convolution = o.convolution == "cudnn" ? poe::cuda::cudnn() : poe::cuda::fastest();
+    if (o.linear != "own") chosen.linear = poe::cuda::cublaslt();
+    poe::expect(o.convolution == "own" || chosen.convolution != nullptr,
+                "--conv {}: this program was built without cuDNN", o.convolution);
+    poe::expect(o.linear == "own" || chosen.linear != nullptr,
+                "--linear {}: this program was built without cuBLASLt", o.linear);
+  }
+  return chosen;
+}
+
+/// "2 threads", or the name of the GPU.
+inline std::string device_text(const Options& o) {
+  if constexpr (poe::is_available<poe::Cuda>)
+    if (o.device == "cuda") return poe::cuda::device_info().name;
+  return fmt::format("{} threads", o.threads);
+}
 
 /// Exit status of a run that was interrupted and left a checkpoint: that of a program ended by
 /// SIGINT.
@@ -126,7 +166,8 @@ inline poe::Json to_json(const Options& o) {
           {"unpaired", o.pool},      {"epochs", o.epochs},
           {"batch", o.batch},        {"lr", o.learning_rate},
           {"seed", o.seed},          {"threads", o.threads},
-          {"device", o.device},      {"limit", o.limit},
+          {"device", o.device},      {"conv", o.convolution},
+          {"linear", o.linear},      {"limit", o.limit},
           {"oracle", o.oracle},      {"version", poe::version}};
 }
 

@@ -79,11 +79,11 @@ struct DigitOracle {
 
 namespace detail {
 
-template <class Net>
+template <class Net, class Device>
 DigitOracle make_oracle(const Options& o, const DigitSource& digits) {
   poe::ProgressBar bar(fmt::format("oracle ({})", Net::name));
   const poe::Stopwatch clock;
-  auto oracle = std::make_shared<poe::Oracle<Net>>(poe::load_or_train<Net>(
+  auto oracle = std::make_shared<poe::Oracle<Net, Device>>(poe::load_or_train<Net, Device>(
       digits.train, digits.held_out, o.threads,
       {.directory = o.cache.empty() ? default_cache() : o.cache,
        .progress =
@@ -103,9 +103,10 @@ DigitOracle make_oracle(const Options& o, const DigitSource& digits) {
 }  // namespace detail
 
 /// The classifier that --oracle names: trained on all digits of the source, once.
-inline DigitOracle make_oracle(const Options& o, const DigitSource& digits) {
-  return o.oracle == "resnet18" ? detail::make_oracle<poe::ResNet18>(o, digits)
-                                : detail::make_oracle<poe::SmallOracle>(o, digits);
+template <class Device>
+DigitOracle make_oracle(const Options& o, const DigitSource& digits) {
+  return o.oracle == "resnet18" ? detail::make_oracle<poe::ResNet18, Device>(o, digits)
+                                : detail::make_oracle<poe::SmallOracle, Device>(o, digits);
 }
 
 }  // namespace examples

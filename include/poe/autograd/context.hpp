@@ -28,7 +28,13 @@ struct Context {
   int first_row =
       0;  // position of the rank's first sample in the batch: noise does not depend on ranks
 
+  Executor<Device>& executor() { return tape.executor(); }
+  /// Memory of the host, and of the device: both last until the tape is reset.
   Arena& arena() { return tape.arena(); }
+  template <class U>
+  U* take_values(std::size_t count) {
+    return executor().values().template take<U>(count);
+  }
   bool training() const { return mode == Mode::train; }
 };
 

@@ -2,9 +2,8 @@
 // Table look-up on the tape.
 #pragma once
 
-#include <cmath>
-
 #include <poe/autograd/context.hpp>
+#include <poe/ops/embedding.hpp>
 
 namespace poe {
 
@@ -14,26 +13,13 @@ namespace poe {
 template <int Width, class T, int Tokens, class D>
 Variable<T, Shape<1, Tokens, Width>, D> embed(Context<T, D>& ctx, Variable<T, Shape<Tokens>, D> ids,
                                               Parameter<T> table, int rows, int padding) {
-  using Out = Shape<1, Tokens, Width>;
-  auto y = ctx.tape.template make<Out>(ids.rows, table.gradient != nullptr);
-  const std::size_t count = static_cast<std::size_t>(ids.rows) * Tokens;
-  auto* const row_of = ctx.arena().template take<std::int32_t>(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const T id = ids.value[i];
-    expect(id >= T(0) && id < T(rows) && id == std::floor(id),
-           "embedding: token {} of sample {} has id {}; the table has {} rows", i % Tokens,
-           i / Tokens, id, rows);
-    row_of[i] = static_cast<std::int32_t>(id);
-    std::memcpy(y.value + i * Width, table.value + static_cast<std::ptrdiff_t>(row_of[i]) * Width,
-                Width * sizeof(T));
-  }
-  ctx.tape.record(y, [=] {
-    for (std::size_t i = 0; i < count; ++i) {
-      if (row_of[i] == padding) continue;
-      T* const row = table.gradient + static_cast<std::ptrdiff_t>(row_of[i]) * Width;
-      for (int j = 0; j < Width; ++j)
-        row[j] += y.gradient->data[i * Width + static_cast<std::size_t>(j)];
-    }
+  auto y = ctx.tape.template make<Shape<1, Tokens, Width>>(ids.rows, table.gradient != nullptr);
+  const TableShape shape{rows, Width, padding};
+  const std::size_t count = ids.count();
+  auto* const found = ctx.template take_values<std::int32_t>(count);
+  embed_values(shape, Tokens, count, ids.value, table.value, y.value, found, ctx.executor());
+  ctx.tape.record(y, [=, on = &ctx.executor()] {
+    embed_gradient(shape, count, found, y.gradient->data, table.gradient, *on);
   });
   return y;
 }

@@ -5,6 +5,7 @@
 #include <poe/autograd/context.hpp>
 #include <poe/ops/columns.hpp>
 #include <poe/ops/conv.hpp>
+#include <poe/ops/conv_cuda.hpp>
 
 namespace poe {
 
@@ -23,17 +24,17 @@ Variable<T, Out, D> convolve(Context<T, D>& ctx, const Window& w, Variable<T, In
   auto y = ctx.tape.template make<Out>(x.rows, x.differentiable() || weight.gradient != nullptr);
   const bool relu = act == Activation::relu;
   large_to_small<T>(w, x.value, weight.value, y.value, x.rows, {bias.value, relu, false},
-                    ctx.arena());
-  ctx.tape.record(y, [=, arena = &ctx.arena()] {
+                    ctx.executor());
+  ctx.tape.record(y, [=, on = &ctx.executor()] {
     T* const dy = y.gradient->data;
     mask_and_sum_columns(dy, relu ? y.value : nullptr,
                          bias.value == nullptr ? nullptr : bias.gradient,
-                         static_cast<std::ptrdiff_t>(y.rows) * w.positions(), w.filters, *arena);
+                         static_cast<std::ptrdiff_t>(y.rows) * w.positions(), w.filters, *on);
     if (weight.gradient != nullptr)
-      weight_gradient<T>(w, x.value, dy, weight.gradient, y.rows, *arena);
+      weight_gradient<T>(w, x.value, dy, weight.gradient, y.rows, *on);
     if (const Sink<T> dx = sink(x); dx.data != nullptr)
       small_to_large<T>(w, dy, weight.value, dx.data, y.rows, {nullptr, false, dx.accumulate},
-                        *arena);
+                        *on);
   });
   return y;
 }
@@ -47,17 +48,17 @@ Variable<T, Out, D> convolve_transposed(Context<T, D>& ctx, const Window& w, Var
   auto y = ctx.tape.template make<Out>(x.rows, x.differentiable() || weight.gradient != nullptr);
   const bool relu = act == Activation::relu;
   small_to_large<T>(w, x.value, weight.value, y.value, x.rows, {bias.value, relu, false},
-                    ctx.arena());
-  ctx.tape.record(y, [=, arena = &ctx.arena()] {
+                    ctx.executor());
+  ctx.tape.record(y, [=, on = &ctx.executor()] {
     T* const dy = y.gradient->data;
     mask_and_sum_columns(dy, relu ? y.value : nullptr,
                          bias.value == nullptr ? nullptr : bias.gradient,
-                         static_cast<std::ptrdiff_t>(y.rows) * w.pixels(), w.channels, *arena);
+                         static_cast<std::ptrdiff_t>(y.rows) * w.pixels(), w.channels, *on);
     if (weight.gradient != nullptr)
-      weight_gradient<T>(w, dy, x.value, weight.gradient, y.rows, *arena);
+      weight_gradient<T>(w, dy, x.value, weight.gradient, y.rows, *on);
     if (const Sink<T> dx = sink(x); dx.data != nullptr)
       large_to_small<T>(w, dy, weight.value, dx.data, y.rows, {nullptr, false, dx.accumulate},
-                        *arena);
+                        *on);
   });
   return y;
 }

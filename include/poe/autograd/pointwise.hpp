@@ -1,68 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Elementwise functions on the tape: each is a functor with its value and its derivative.
+// Elementwise functions, sums and dropout on the tape.
 #pragma once
 
 #include <poe/autograd/context.hpp>
-#include <poe/core/math.hpp>
 
 namespace poe {
-
-// A functor has value(x) and slope(x, y): the derivative at x, given y = value(x).
-
-struct ReluFunction {
-  template <class T>
-  POE_HD static T value(T x) {
-    return x > T(0) ? x : T(0);
-  }
-  template <class T>
-  POE_HD static T slope(T, T y) {
-    return y > T(0) ? T(1) : T(0);
-  }
-};
-
-/// x for x > 0, e^x - 1 below.
-struct EluFunction {
-  template <class T>
-  POE_HD static T value(T x) {
-    return x > T(0) ? x : math::exp(x) - T(1);
-  }
-  template <class T>
-  POE_HD static T slope(T x, T y) {
-    return x > T(0) ? T(1) : y + T(1);
-  }
-};
-
-struct SigmoidFunction {
-  template <class T>
-  POE_HD static T value(T x) {
-    return math::sigmoid(x);
-  }
-  template <class T>
-  POE_HD static T slope(T, T y) {
-    return y * (T(1) - y);
-  }
-};
-
-struct SoftplusFunction {
-  template <class T>
-  POE_HD static T value(T x) {
-    return math::softplus(x);
-  }
-  template <class T>
-  POE_HD static T slope(T x, T) {
-    return math::sigmoid(x);
-  }
-};
 
 /// y = F(x), element by element.
 template <class F, class T, class S, class D>
 Variable<T, S, D> map(Context<T, D>& ctx, Variable<T, S, D> x) {
   auto y = ctx.tape.template make<S>(x.rows, x.differentiable());
-  for (std::size_t i = 0; i < x.count(); ++i) y.value[i] = F::template value<T>(x.value[i]);
-  ctx.tape.record(y, [=] {
-    const Sink<T> dx = sink(x);
-    for (std::size_t i = 0; i < x.count(); ++i)
-      dx.put(i, y.gradient->data[i] * F::template slope<T>(x.value[i], y.value[i]));
+  map_values<F>(x.count(), x.value, y.value, ctx.executor());
+  ctx.tape.record(y, [=, on = &ctx.executor()] {
+    map_gradient<F>(x.count(), x.value, y.value, y.gradient->data, sink(x), *on);
   });
   return y;
 }
@@ -72,11 +22,11 @@ template <class T, class S, class D>
 Variable<T, S, D> add(Context<T, D>& ctx, Variable<T, S, D> a, Variable<T, S, D> b) {
   expect(a.rows == b.rows, "add: batches of {} and {} samples", a.rows, b.rows);
   auto y = ctx.tape.template make<S>(a.rows, a.differentiable() || b.differentiable());
-  for (std::size_t i = 0; i < a.count(); ++i) y.value[i] = a.value[i] + b.value[i];
-  ctx.tape.record(y, [=] {
+  add_values(a.count(), a.value, b.value, y.value, ctx.executor());
+  ctx.tape.record(y, [=, on = &ctx.executor()] {
     for (const auto& x : {a, b})
       if (const Sink<T> dx = sink(x); dx.data != nullptr)
-        for (std::size_t i = 0; i < y.count(); ++i) dx.put(i, y.gradient->data[i]);
+        pass_on(y.count(), y.gradient->data, dx, *on);
   });
   return y;
 }
@@ -96,26 +46,12 @@ Variable<T, S, D> dropout(Context<T, D>& ctx, Variable<T, S, D> x, double p, boo
   }();
   auto y = ctx.tape.template make<S>(x.rows, x.differentiable());
   const auto kept = static_cast<std::size_t>(x.rows) * static_cast<std::size_t>(units);
-  T* const scale = ctx.arena().template take<T>(kept);
-  const Random random = ctx.random.with_stream(stream);
-  const auto base = static_cast<std::uint64_t>(ctx.first_row) * static_cast<std::uint64_t>(units);
-  for (std::size_t i = 0; i < kept; ++i)
-    scale[i] = random.uniform<T>(base + i) < T(p) ? T(0) : T(1.0 / (1.0 - p));
-  // Channels are the fastest index, so element i of a sample belongs to unit i % units in both
-  // cases.
-  const auto apply = [=](const T* from, auto&& put) {
-    for (std::size_t n = 0; n < static_cast<std::size_t>(x.rows); ++n)
-      for (std::size_t i = 0; i < static_cast<std::size_t>(S::size); ++i) {
-        const std::size_t e = n * S::size + i;
-        put(e,
-            from[e] *
-                scale[n * static_cast<std::size_t>(units) + i % static_cast<std::size_t>(units)]);
-      }
-  };
-  apply(x.value, [&](std::size_t e, T v) { y.value[e] = v; });
-  ctx.tape.record(y, [=] {
-    const Sink<T> dx = sink(x);
-    apply(y.gradient->data, [&](std::size_t e, T v) { dx.put(e, v); });
+  T* const factors = ctx.template take_values<T>(kept);
+  const auto first = static_cast<std::uint64_t>(ctx.first_row) * static_cast<std::uint64_t>(units);
+  draw_dropout({ctx.random.with_stream(stream), first, p}, kept, factors, ctx.executor());
+  scale_units(x.rows, S::size, units, factors, x.value, Sink<T>{y.value}, ctx.executor());
+  ctx.tape.record(y, [=, on = &ctx.executor()] {
+    scale_units(x.rows, S::size, units, factors, y.gradient->data, sink(x), *on);
   });
   return y;
 }

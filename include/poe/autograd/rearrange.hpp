@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include <poe/autograd/context.hpp>
+#include <poe/ops/rearrange.hpp>
 
 namespace poe {
 
@@ -27,48 +28,44 @@ Variable<T, To, D> reshape(Context<T, D>& ctx, Variable<T, From, D> x) {
     static_assert(!(moves(From{}) && moves(To{})),
                   "poe: reshape from image to image goes through Flatten");
     auto y = ctx.tape.template make<To>(x.rows, x.differentiable());
-    if constexpr (moves(From{}))
-      to_nchw<T, From>(x.value, y.value, x.rows);
-    else
-      from_nchw<T, To>(x.value, y.value, x.rows);
-    ctx.tape.record(y, [=, arena = &ctx.arena()] {
-      const Sink<T> dx = sink(x);
-      Scratch scratch(*arena);
-      T* const moved = dx.accumulate ? scratch.take<T>(x.count()) : dx.data;
-      if constexpr (moves(From{}))
-        from_nchw<T, From>(y.gradient->data, moved, x.rows);
-      else
-        to_nchw<T, To>(y.gradient->data, moved, x.rows);
-      if (dx.accumulate)
-        for (std::size_t i = 0; i < x.count(); ++i) dx.data[i] += moved[i];
+    // The image, wherever it stands, as a matrix of pixels and channels.
+    using I = ImageOf<std::conditional_t<moves(From{}), From, To>>;
+    constexpr int m = moves(From{}) ? I::pixels : I::channels;
+    constexpr int n = moves(From{}) ? I::channels : I::pixels;
+    transpose_samples(x.rows, m, n, x.value, Sink<T>{y.value}, ctx.executor());
+    ctx.tape.record(y, [=, on = &ctx.executor()] {
+      transpose_samples(x.rows, n, m, y.gradient->data, sink(x), *on);
     });
     return y;
   }
 }
 
-/// Rows of several variables, one after the other, as one batch.
+/// Rows of several variables, one after the other, as one batch. One whole variable is that batch
+/// itself on the CPU, and where nothing is recorded; elsewhere it is copied, so that what follows
+/// may run beside other users of the variable.
 template <class T, class S, class D>
 Variable<T, S, D> concat_rows(Context<T, D>& ctx, std::span<const Rows<T, S, D>> parts) {
   int rows = 0;
   bool differentiable = false;
   for (const auto& p : parts)
     rows += p.count, differentiable = differentiable || p.of.differentiable();
-  if (parts.size() == 1 && parts[0].count == parts[0].of.rows) return parts[0].of;
+  const bool share = std::is_same_v<D, Cpu> || !ctx.tape.recording || !differentiable;
+  if (share && parts.size() == 1 && parts[0].count == parts[0].of.rows) return parts[0].of;
   auto y = ctx.tape.template make<S>(rows, differentiable);
   auto* const kept = ctx.arena().template take<Rows<T, S, D>>(parts.size());
   std::size_t at = 0;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const std::size_t n = static_cast<std::size_t>(parts[i].count) * S::size;
     kept[i] = parts[i];
-    if (n > 0) std::memcpy(y.value + at, parts[i].of.value + parts[i].offset(), n * sizeof(T));
+    pass_on(n, parts[i].of.value + parts[i].offset(), Sink<T>{y.value + at}, ctx.executor());
     at += n;
   }
-  ctx.tape.record(y, [=, count = parts.size()] {
+  ctx.tape.record(y, [=, count = parts.size(), on = &ctx.executor()] {
     const T* dy = y.gradient->data;
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t n = static_cast<std::size_t>(kept[i].count) * S::size;
-      if (T* const dx = add_sink(kept[i]); dx != nullptr)
-        for (std::size_t e = 0; e < n; ++e) dx[e] += dy[e];
+      if (T* const dx = add_sink(kept[i], *on); dx != nullptr)
+        pass_on(n, dy, Sink<T>{dx, true}, *on);
       dy += n;
     }
   });
@@ -89,18 +86,13 @@ Variable<T, Shape<(N + ...)>, D> concat_features(Context<T, D>& ctx,
     ((f(parts, column, N), column += N), ...);
   };
   each([&](auto part, int column, int n) {
-    for (int r = 0; r < rows; ++r)
-      std::memcpy(y.value + static_cast<std::ptrdiff_t>(r) * width + column,
-                  part.value + static_cast<std::ptrdiff_t>(r) * n,
-                  static_cast<std::size_t>(n) * sizeof(T));
+    copy_columns<T>(rows, n, {part.value, n}, {y.value + column, width}, false, ctx.executor());
   });
-  ctx.tape.record(y, [=] {
+  ctx.tape.record(y, [=, on = &ctx.executor()] {
     each([&](auto part, int column, int n) {
       if (const Sink<T> dx = sink(part); dx.data != nullptr)
-        for (int r = 0; r < rows; ++r)
-          for (int i = 0; i < n; ++i)
-            dx.put(static_cast<std::size_t>(r * n + i),
-                   y.gradient->data[static_cast<std::ptrdiff_t>(r) * width + column + i]);
+        copy_columns<T>(rows, n, {y.gradient->data + column, width}, {dx.data, n}, dx.accumulate,
+                        *on);
     });
   });
   return y;

@@ -7,13 +7,12 @@
 // part costs nothing.
 #pragma once
 
-#include <cstring>
 #include <new>
 #include <type_traits>
 #include <utility>
 
-#include <poe/core/arena.hpp>
 #include <poe/core/tensor.hpp>
+#include <poe/ops/elementwise.hpp>
 
 namespace poe {
 
@@ -58,14 +57,6 @@ struct Rows {
   }
 };
 
-/// Where a backward closure puts the gradient of an input: `data` is null when none is wanted.
-template <class T>
-struct Sink {
-  T* data = nullptr;
-  bool accumulate = false;
-  void put(std::size_t i, T g) const { data[i] = accumulate ? data[i] + g : g; }
-};
-
 template <class T, class Device = Cpu>
 class Tape {
  public:
@@ -73,13 +64,16 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  Arena& arena() { return arena_; }
+  /// Where the operations run.
+  Executor<Device>& executor() { return executor_; }
+  /// Memory of the host that lasts until the next reset.
+  Arena& arena() { return executor_.host(); }
 
   /// Forgets everything; its memory is used again by the next step.
   void reset() {
     last_ = nullptr;
     nodes_ = 0;
-    arena_.reset();
+    executor_.reset();
   }
 
   /// When false, operations compute values only and nothing is kept for a backward pass.
@@ -96,7 +90,7 @@ class Tape {
   template <class S>
   Variable<T, S, Device> leaf(View<T, S, Device> data) {
     auto v = make<S>(data.rows, true);
-    if (data.rows > 0) std::memcpy(v.value, data.data, v.count() * sizeof(T));
+    pass_on(v.count(), data.data, Sink<T>{v.value}, executor_);
     return v;
   }
 
@@ -106,10 +100,10 @@ class Tape {
   Variable<T, S, Device> make(int rows, bool differentiable) {
     Variable<T, S, Device> v;
     v.rows = rows;
-    v.value = arena_.take<T>(v.count());
+    v.value = executor_.values().template take<T>(v.count());
     if (differentiable && recording) {
-      v.gradient = new (arena_.take<Gradient<T>>(1)) Gradient<T>{};
-      v.gradient->data = arena_.take<T>(v.count());
+      v.gradient = new (arena().template take<Gradient<T>>(1)) Gradient<T>{};
+      v.gradient->data = executor_.values().template take<T>(v.count());
     }
     return v;
   }
@@ -131,7 +125,7 @@ class Tape {
       Gradient<T>* out;
       F body;
     };
-    last_ = new (arena_.take<Closure>(1)) Closure(last_, out.gradient, backward);
+    last_ = new (arena().template take<Closure>(1)) Closure(last_, out.gradient, backward);
     ++nodes_;
   }
 
@@ -145,8 +139,31 @@ class Tape {
       static void call(Node* self) { static_cast<Closure*>(self)->body(); }
       F body;
     };
-    last_ = new (arena_.take<Closure>(1)) Closure(last_, backward);
+    last_ = new (arena().template take<Closure>(1)) Closure(last_, backward);
     ++nodes_;
+  }
+
+  /// Calls part(i) for i = 0 .. n-1: passes that do not need each other's results and share no
+  /// variable whose gradient is wanted. On the GPU they are branches that may run at the same time,
+  /// forwards and backwards.
+  template <class F>
+  void parallel(int n, F&& part) {
+    if (std::is_same_v<Device, Cpu> || n < 2) {
+      for (int i = 0; i < n; ++i) part(i);
+    } else {
+      Executor<Device>* const on = &executor_;
+      const auto step = [&](auto forwards, auto backwards) {
+        forwards();
+        record_always(backwards);
+      };
+      step([=] { on->fork(n); }, [=] { on->join(n); });
+      for (int i = 0; i < n; ++i) {
+        step([=] { on->enter(i); }, [=] { on->leave(); });
+        part(i);
+        step([=] { on->leave(); }, [=] { on->enter(i); });
+      }
+      step([=] { on->join(n); }, [=] { on->fork(n); });
+    }
   }
 
   /// Runs the tape backwards, once. Gradients of the results must have been set by seed().
@@ -163,7 +180,7 @@ class Tape {
     void (*run)(Node*);
     Node* previous;
   };
-  Arena arena_;
+  Executor<Device> executor_;
   Node* last_ = nullptr;
   long nodes_ = 0;
 };
@@ -177,11 +194,11 @@ Sink<T> sink(const Variable<T, S, D>& x) {
 
 /// Part of the gradient of x: zero where nothing has been added yet; the closure adds.
 template <class T, class S, class D>
-T* add_sink(const Rows<T, S, D>& x) {
+T* add_sink(const Rows<T, S, D>& x, Executor<D>& on) {
   Gradient<T>* const g = x.of.gradient;
   if (g == nullptr) return nullptr;
   if (!g->written) {
-    std::memset(g->data, 0, x.of.count() * sizeof(T));
+    clear_values(x.of.count(), g->data, on);
     g->written = true;
   }
   return g->data + x.offset();
@@ -189,10 +206,21 @@ T* add_sink(const Rows<T, S, D>& x) {
 
 /// Adds `weight` to the gradient of rows of a result: the start of a backward pass.
 template <class T, class S, class D>
-void seed(const Rows<T, S, D>& result, T weight) {
-  if (T* const g = add_sink(result); g != nullptr)
-    for (std::size_t i = 0; i < static_cast<std::size_t>(result.count) * S::size; ++i)
-      g[i] += weight;
+void seed(const Rows<T, S, D>& result, T weight, Executor<D>& on) {
+  if (T* const g = add_sink(result, on); g != nullptr)
+    add_number(static_cast<std::size_t>(result.count) * S::size, weight, g, on);
+}
+
+/// On the CPU neither asks anything of the executor.
+template <class T, class S>
+T* add_sink(const Rows<T, S, Cpu>& x) {
+  Executor<Cpu> any;
+  return add_sink(x, any);
+}
+template <class T, class S>
+void seed(const Rows<T, S, Cpu>& result, T weight) {
+  Executor<Cpu> any;
+  seed(result, weight, any);
 }
 
 }  // namespace poe

@@ -13,41 +13,64 @@
 #include <type_traits>
 #include <vector>
 
+#include <poe/core/device.hpp>
 #include <poe/core/error.hpp>
 
 namespace poe {
 
 inline constexpr std::size_t alignment = 64;  // one cache line, one 512-bit vector
 
-namespace detail {
+/// The memory of a Device: allocate(bytes) -> aligned bytes, not initialised; release(p); clear(p,
+/// bytes).
+template <class Device>
+struct Memory;
 
-struct Free {
-  void operator()(void* p) const { std::free(p); }
+template <>
+struct Memory<Cpu> {
+  /// Large blocks ask for huge pages: a batch is walked image by image, with strides of several
+  /// pages, which costs a TLB miss a row otherwise.
+  static void* allocate(std::size_t bytes) {
+    constexpr std::size_t huge = std::size_t{2} << 20;
+    const std::size_t align = bytes >= huge ? huge : alignment;
+    const std::size_t padded = (bytes + align - 1) / align * align;
+    void* p = std::aligned_alloc(align, padded);
+    if (p == nullptr) throw std::bad_alloc();
+    if (align == huge) (void)madvise(p, padded, MADV_HUGEPAGE);
+    return p;
+  }
+  static void release(void* p) noexcept { std::free(p); }
+  static void clear(void* p, std::size_t bytes) { std::memset(p, 0, bytes); }
 };
 
-/// Aligned bytes, not initialised. Large blocks ask for huge pages: a batch is walked image by
-/// image, with strides of several pages, which costs a TLB miss a row otherwise.
-inline std::unique_ptr<std::byte[], Free> allocate(std::size_t bytes) {
-  constexpr std::size_t huge = std::size_t{2} << 20;
-  const std::size_t align = bytes >= huge ? huge : alignment;
-  const std::size_t padded = (bytes + align - 1) / align * align;
-  if (padded == 0) return nullptr;
-  void* p = std::aligned_alloc(align, padded);
-  if (p == nullptr) throw std::bad_alloc();
-  if (align == huge) (void)madvise(p, padded, MADV_HUGEPAGE);
-  return std::unique_ptr<std::byte[], Free>(static_cast<std::byte*>(p));
+namespace detail {
+
+template <class Device>
+struct Release {
+  void operator()(std::byte* p) const { Memory<Device>::release(p); }
+};
+template <class Device>
+using Block = std::unique_ptr<std::byte[], Release<Device>>;
+
+template <class Device>
+Block<Device> allocate(std::size_t bytes) {
+  if (bytes == 0) return nullptr;
+  return Block<Device>(static_cast<std::byte*>(Memory<Device>::allocate(bytes)));
 }
 
 }  // namespace detail
 
-/// An owning array of T, aligned for vector loads, zero at first. T is trivial.
-template <class T>
+/// An owning array of T, aligned for vector loads, zero at first. T is trivial. Elements of an array
+/// on another Device than the Cpu cannot be reached from here: only its address is of use.
+template <class T, class Device = Cpu>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
   Buffer() = default;
-  explicit Buffer(std::size_t n) : memory_(detail::allocate(n * sizeof(T))), size_(n) { clear(); }
+  explicit Buffer(std::size_t n)
+      : memory_(detail::allocate<Device>(n * sizeof(T))), size_(n) {
+    clear();
+  }
 
   T* data() { return reinterpret_cast<T*>(memory_.get()); }
   const T* data() const { return reinterpret_cast<const T*>(memory_.get()); }
@@ -59,26 +82,28 @@ class Buffer {
   const T* begin() const { return data(); }
   const T* end() const { return data() + size_; }
   void clear() {
-    if (size_ != 0) std::memset(memory_.get(), 0, size_ * sizeof(T));
+    if (size_ != 0) Memory<Device>::clear(memory_.get(), size_ * sizeof(T));
   }
 
  private:
-  std::unique_ptr<std::byte[], detail::Free> memory_;
+  detail::Block<Device> memory_;
   std::size_t size_ = 0;
 };
 
 /// A stack of memory that is rewound, not freed. The first step grows it; from the second step on
 /// the same program takes the same addresses and nothing is allocated (see allocation_count()).
-class Arena {
+template <class Device>
+class BasicArena {
  public:
-  explicit Arena(std::size_t first_block = std::size_t{1} << 20)
+  explicit BasicArena(std::size_t first_block = std::size_t{1} << 20)
       : next_size_(std::max(first_block, alignment)) {}
 
-  /// `count` objects of T, not initialised, aligned to a cache line.
+  /// `count` objects of T, not initialised, aligned to `alignment` bytes (to 256 on a GPU).
   template <class T>
   T* take(std::size_t count) {
     static_assert(std::is_trivially_destructible_v<T>, "poe: an arena never runs destructors");
-    const std::size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment;
+    constexpr std::size_t line = std::is_same_v<Device, Cpu> ? alignment : 256;
+    const std::size_t bytes = (count * sizeof(T) + line - 1) / line * line;
     if (current_ == blocks_.size() || used_ + bytes > blocks_[current_].size) advance(bytes);
     void* p = blocks_[current_].memory.get() + used_;
     used_ += bytes;
@@ -119,12 +144,12 @@ class Arena {
 
  private:
   struct Block {
-    std::unique_ptr<std::byte[], detail::Free> memory;
+    detail::Block<Device> memory;
     std::size_t size;
   };
 
   void add_block(std::size_t size) {
-    blocks_.push_back({detail::allocate(size), size});
+    blocks_.push_back({detail::allocate<Device>(size), size});
     ++allocations_;
   }
 
@@ -145,22 +170,24 @@ class Arena {
   std::size_t next_size_;
   std::size_t allocations_ = 0;
 };
+using Arena = BasicArena<Cpu>;
 
 /// Scratch memory for one scope: rewinds the arena when it ends.
+template <class Device>
 class Scratch {
  public:
-  explicit Scratch(Arena& arena) : arena_(arena), mark_(arena.mark()) {}
+  explicit Scratch(BasicArena<Device>& arena) : arena_(arena), mark_(arena.mark()) {}
   ~Scratch() { arena_.rewind(mark_); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   template <class T>
   T* take(std::size_t count) {
-    return arena_.take<T>(count);
+    return arena_.template take<T>(count);
   }
 
  private:
-  Arena& arena_;
-  Arena::Mark mark_;
+  BasicArena<Device>& arena_;
+  typename BasicArena<Device>::Mark mark_;
 };
 
 }  // namespace poe

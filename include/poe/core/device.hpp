@@ -10,7 +10,7 @@ struct Cpu {
 };
 
 /// Memory of an NVIDIA GPU. The tag exists in every build so that types can be spelled; its
-/// operations exist only in a build with CUDA.
+/// operations exist only in programs that link poe::cuda, which defines POE_CUDA.
 struct Cuda {
   static constexpr const char* name = "cuda";
 };
@@ -20,5 +20,9 @@ template <class Device>
 inline constexpr bool is_available = false;
 template <>
 inline constexpr bool is_available<Cpu> = true;
+#if defined(POE_CUDA)
+template <>
+inline constexpr bool is_available<Cuda> = true;
+#endif
 
 }  // namespace poe

@@ -97,6 +97,21 @@ struct Random {
     for (int i = 0; i < 32; ++i) out[2 * i] = c[i], out[2 * i + 1] = s[i];
   }
 
+  /// Elements 4b .. 4b+3 of the same sequence: for a thread that owns four of them.
+  template <class T>
+  POE_HD void normal_block(std::uint64_t b, T* out) const {
+    const Words r = block(b);
+    box_muller(r.x, r.y, out[0], out[1]);
+    box_muller(r.z, r.w, out[2], out[3]);
+  }
+  /// Elements 2p and 2p+1.
+  template <class T>
+  POE_HD void normal_pair(std::uint64_t p, T& first, T& second) const {
+    const Words r = block(p / 2);
+    const bool odd = p % 2 != 0;
+    box_muller(odd ? r.z : r.x, odd ? r.w : r.y, first, second);
+  }
+
   /// Standard normal number of one element.
   template <class T>
   POE_HD T normal(std::uint64_t element) const {
@@ -106,9 +121,37 @@ struct Random {
   }
 
  private:
+  /// (word + 1/2) / 2^32, rounded once. In float without double, which costs a GPU most: 2 word + 1
+  /// has at most 32 bits, or what it has beyond the 24 of a float needs one bit to be told from a
+  /// tie.
   template <class T>
   POE_HD static constexpr T to_unit(std::uint32_t word) {
-    return static_cast<T>((static_cast<double>(word) + 0.5) * (1.0 / 4294967296.0));
+    if constexpr (sizeof(T) == sizeof(float)) {
+      const bool large = (word >> 31U) != 0;
+      return static_cast<float>(large ? word | 1U : 2 * word + 1) * (large ? 0x1p-32F : 0x1p-33F);
+    } else {
+      return static_cast<T>((static_cast<double>(word) + 0.5) * (1.0 / 4294967296.0));
+    }
+  }
+  template <class T>
+  POE_HD static void box_muller(std::uint32_t x, std::uint32_t y, T& first, T& second) {
+    const T square = T(-2) * math::log(to_unit<T>(x));
+#if defined(__CUDA_ARCH__)
+    // As exact as below, without branches or, in double, local memory.
+    T radius;
+    if constexpr (sizeof(T) == sizeof(float)) {
+      radius = square * ::rsqrtf(::fmaxf(square, 1e-30F));
+      math::cos_sin_turns(to_unit<T>(y), first, second);
+    } else {
+      radius = math::sqrt(square);
+      ::sincospi(2 * to_unit<T>(y), &second, &first);
+    }
+#else
+    const T radius = math::sqrt(square);
+    math::cos_sin_turns(to_unit<T>(y), first, second);
+#endif
+    first *= radius;
+    second *= radius;
   }
 };
 

@@ -87,7 +87,7 @@ class Tensor {
     }
   }
 
-  Buffer<T> buffer_;
+  Buffer<T, Device> buffer_;
   int rows_ = 0;
 };
 

@@ -43,8 +43,8 @@ struct StackRows {
 /// all modalities decoded from it, glued to one image. `glue` maps Decoded<V> to the oracle's
 /// images; `oracle` has predict(View) -> classes. All subsets see the same noise.
 template <class V, class Oracle, class Glue = StackRows<>>
-std::vector<double> oracle_accuracy(const V& model, Learner<typename V::Real>& learner,
-                                    const typename V::GroupType& samples,
+std::vector<double> oracle_accuracy(const V& model, LearnerOf<V>& learner,
+                                    const typename V::HostGroup& samples,
                                     std::span<const std::uint8_t> labels,
                                     std::span<const Subset> given, Oracle& oracle,
                                     const Random& random, const Glue& glue = {}) {

@@ -42,7 +42,7 @@ struct LabelledImages {
 };
 
 /// A network N of images, N::In, to the logits of its classes, N::Out, and its numbers.
-template <class N>
+template <class N, class Device = Cpu>
 class Classifier {
  public:
   using Image = typename N::In;
@@ -52,7 +52,7 @@ class Classifier {
   Classifier(std::uint64_t seed, int threads)
       : learner_(describe<N, float>("net"), seed, threads) {}
 
-  Learner<float>& learner() { return learner_; }
+  Learner<float, Device>& learner() { return learner_; }
 
   /// Trains from where the classifier stands. Every epoch has its own order; batches of one epoch
   /// differ by one image at most in size, so none is too small for batch statistics. `progress` is
@@ -71,7 +71,7 @@ class Classifier {
         const auto members = std::span(order).subspan(static_cast<std::size_t>(batch.first),
                                                       static_cast<std::size_t>(batch.count));
         learner_.adam.learning_rate = learning_rate(how, at.step, at.steps);
-        learner_.step({how.seed, 0, static_cast<std::uint32_t>(at.step)}, [&](Context<float>& ctx) {
+        learner_.step({how.seed, 0, static_cast<std::uint32_t>(at.step)}, [&](Context<float, Device>& ctx) {
           losses[static_cast<std::size_t>(ctx.rank)] = learn(ctx, data, members);
         });
         ++at.step;
@@ -84,7 +84,7 @@ class Classifier {
 
   /// The most probable class of every image; values in [0, 1].
   std::vector<std::uint8_t> predict(View<float, Image> images) {
-    return classify(images.rows, [&](Context<float>&, int first, int count) {
+    return classify(images.rows, [&](Context<float, Device>&, int first, int count) {
       return images.slice(first, count);
     });
   }
@@ -96,7 +96,7 @@ class Classifier {
         "classifier: expected images with a label each, got {} and {} labels", data.images.rows,
         data.labels.size());
     const auto predicted =
-        classify(data.images.rows, [&](Context<float>& ctx, int first, int count) {
+        classify(data.images.rows, [&](Context<float, Device>& ctx, int first, int count) {
           auto* const x =
               ctx.arena().template take<float>(static_cast<std::size_t>(count) * Image::size);
           for (int n = 0; n < count; ++n) to_unit(data.images, first + n, x + n * Image::size);
@@ -109,7 +109,6 @@ class Classifier {
 
  private:
   static constexpr std::uint32_t shuffle_stream = 1U << 24;
-  static constexpr int chunk = 128;  // rows that a rank classifies at a time
 
   static void check(const LabelledImages<Image>& data, const ClassifierTraining& how) {
     expect(
@@ -135,13 +134,13 @@ class Classifier {
     for (int p = 0; p < Image::size; ++p) out[p] = static_cast<float>(from[p]) * (1.0F / 255.0F);
   }
 
-  auto logits(Context<float>& ctx, View<float, Image> x) const {
-    Cursor<float> cursor{ctx};
-    return N::forward(cursor, ctx.tape.constant(x));
+  auto logits(Context<float, Device>& ctx, View<float, Image> x) const {
+    Cursor<float, Device> cursor{ctx};
+    return N::forward(cursor, ctx.tape.constant(to_device(ctx, x)));
   }
 
   /// The rank's part of a step. -> its part of the mean cross-entropy.
-  double learn(Context<float>& ctx, const LabelledImages<Image>& data,
+  double learn(Context<float, Device>& ctx, const LabelledImages<Image>& data,
                std::span<const std::uint32_t> members) const {
     const auto total = static_cast<int>(members.size());
     const Slice mine = slice_of(total, ctx.rank, learner_.threads());
@@ -154,22 +153,24 @@ class Classifier {
       to_unit(data.images, static_cast<int>(member), x + n * Image::size);
       label[n] = static_cast<float>(data.labels[member]);
     }
-    const View<float, Shape<1>> target{label, mine.count};
-    const auto log_p = log_likelihood<Categorical<-1>, float, typename N::Out, Shape<1>, Cpu>(
-        ctx, logits(ctx, {x, mine.count}), {&target, 1});
-    seed(Rows<float, Scalar, Cpu>(log_p), -1.0F / static_cast<float>(total));
+    const auto target = to_device(ctx, View<float, Shape<1>>{label, mine.count});
+    const ScorePiece<float> piece{target.data, mine.count, -1.0F / static_cast<float>(total)};
+    const auto log_p = to_host(ctx, weighted_log_likelihood<Categorical<-1>, Shape<1>>(
+                                        ctx, logits(ctx, {x, mine.count}),
+                                        std::span<const ScorePiece<float>>(&piece, 1)));
     double loss = 0;
-    for (std::size_t n = 0; n < rows; ++n) loss -= static_cast<double>(log_p.value[n]);
+    for (std::size_t n = 0; n < rows; ++n) loss -= static_cast<double>(log_p.data[n]);
     return loss / total;
   }
 
   template <class F>
   std::vector<std::uint8_t> classify(int rows, F&& images) {
     std::vector<std::uint8_t> best(static_cast<std::size_t>(rows));
-    detail::for_each_chunk(learner_, rows, chunk, [&](Context<float>& ctx, int first, int count) {
-      const auto t = logits(ctx, images(ctx, first, count));
+    constexpr int chunk = detail::chunk_rows<Device>;
+    detail::for_each_chunk(learner_, rows, chunk, [&](Context<float, Device>& ctx, int first, int count) {
+      const auto t = to_host(ctx, logits(ctx, images(ctx, first, count)));
       for (int n = 0; n < count; ++n) {
-        const float* const row = t.value + static_cast<std::ptrdiff_t>(n) * classes;
+        const float* const row = t.data + static_cast<std::ptrdiff_t>(n) * classes;
         best[static_cast<std::size_t>(first + n)] =
             static_cast<std::uint8_t>(std::max_element(row, row + classes) - row);
       }
@@ -177,7 +178,7 @@ class Classifier {
     return best;
   }
 
-  Learner<float> learner_;
+  Learner<float, Device> learner_;
 };
 
 }  // namespace poe

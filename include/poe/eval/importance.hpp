@@ -45,21 +45,24 @@ inline LogLikelihood summarise(std::vector<double> values) {
 /// Adds sum over m in T of log p_m(x_m | z) to the log-weights: code row r * particles + k belongs
 /// to sample r.
 template <class V>
-void add_log_likelihoods(const V& model, Context<typename V::Real>& ctx,
+void add_log_likelihoods(const V& model, Context<typename V::Real, typename V::Device>& ctx,
                          const typename V::GroupType& samples, Subset target,
-                         Variable<typename V::Real, typename V::Latent> z, int particles,
+                         View<typename V::Real, typename V::Latent> z, int particles,
                          double* log_weight) {
   using T = typename V::Real;
+  using D = typename V::Device;
+  const auto codes = ctx.tape.constant(poe::to_device(ctx, z));
   each_modality_of<V>([&]<int I>(std::integral_constant<int, I>) {
     if (!contains(target, I)) return;
     using Modality = typename V::template ModalityAt<I>;
     using Sample = typename V::template Sample<I>;
-    auto* const x = ctx.arena().template take<View<T, Sample>>(static_cast<std::size_t>(z.rows));
+    auto* const x = ctx.arena().template take<View<T, Sample, D>>(static_cast<std::size_t>(z.rows));
     for (int i = 0; i < z.rows; ++i) x[i] = std::get<I>(samples.x).slice(i / particles, 1);
     const auto log_p = log_likelihood<typename Modality::Likelihood, T,
-                                      typename Modality::Decoder::Out, Sample, Cpu>(
-        ctx, model.template decode<I>(ctx, z), {x, static_cast<std::size_t>(z.rows)});
-    for (int i = 0; i < z.rows; ++i) log_weight[i] += static_cast<double>(log_p.value[i]);
+                                      typename Modality::Decoder::Out, Sample, D>(
+        ctx, model.template decode<I>(ctx, codes), {x, static_cast<std::size_t>(z.rows)});
+    const auto values = to_host(ctx, log_p);
+    for (int i = 0; i < z.rows; ++i) log_weight[i] += static_cast<double>(values.data[i]);
   });
 }
 
@@ -71,10 +74,11 @@ void add_log_likelihoods(const V& model, Context<typename V::Real>& ctx,
 /// tight as K grows, and exact for every K where q(z | x_S) is p(z | x_T). Noise is a function of
 /// `random`, the sample's position and k alone.
 template <class V>
-LogLikelihood importance_log_likelihood(const V& model, Learner<typename V::Real>& learner,
-                                        const typename V::GroupType& samples, Subset given,
+LogLikelihood importance_log_likelihood(const V& model, LearnerOf<V>& learner,
+                                        const typename V::HostGroup& samples, Subset given,
                                         Subset target, int particles, const Random& random) {
   using T = typename V::Real;
+  using D = typename V::Device;
   using M = typename V::ModalitySet;
   expect(samples.rows > 0 && particles > 0,
          "importance_log_likelihood: expected samples and particles, got {} and {}", samples.rows,
@@ -82,21 +86,22 @@ LogLikelihood importance_log_likelihood(const V& model, Learner<typename V::Real
   expect(target != 0 && within(target, samples.observed),
          "importance_log_likelihood: modalities '{}' asked, '{}' observed", names_of<M>(target),
          names_of<M>(samples.observed));
-  const int pass = std::min(particles, detail::decode_chunk);  // particles decoded at a time
-  const int chunk = std::max(1, detail::decode_chunk / particles);
+  const int pass = std::min(particles, detail::chunk_rows<D>);  // particles decoded at a time
+  const int chunk = std::max(1, detail::chunk_rows<D> / particles);
   const auto all = static_cast<std::size_t>(particles);
   std::vector<double> log_p(static_cast<std::size_t>(samples.rows));
-  detail::for_each_chunk(learner, samples.rows, chunk, [&](Context<T>& ctx, int first, int count) {
-    const auto part = samples.slice(first, count);
+  detail::for_each_chunk(learner, samples.rows, chunk, [&](Context<T, D>& ctx, int first, int count) {
+    const auto part = detail::to_device<V>(ctx, samples.slice(first, count));
     const detail::Mixture<V> q(model, ctx, part, given);
     auto* const weights = ctx.arena().template take<double>(static_cast<std::size_t>(count) * all);
     for (int done = 0; done < particles; done += pass) {
-      Scratch scratch(ctx.arena());
-      const int now = std::min(pass, particles - done);
-      const auto z = ctx.tape.template make<typename V::Latent>(count * now, false);
-      auto* const w = scratch.take<double>(static_cast<std::size_t>(z.rows));
-      for (int i = 0; i < z.rows; ++i) {
-        T* const code = z.value + static_cast<std::ptrdiff_t>(i) * V::latent;
+      Scratch<D> values(ctx.executor().values());
+      Scratch<Cpu> scratch(ctx.arena());
+      const int now = std::min(pass, particles - done), codes = count * now;
+      T* const z = scratch.take<T>(static_cast<std::size_t>(codes) * V::latent);
+      auto* const w = scratch.take<double>(static_cast<std::size_t>(codes));
+      for (int i = 0; i < codes; ++i) {
+        T* const code = z + static_cast<std::ptrdiff_t>(i) * V::latent;
         const auto position = static_cast<std::uint64_t>(part.first_row + i / now);
         q.draw(i / now, position * all + static_cast<std::uint64_t>(done + i % now), random, code);
         const T log_prior = detail::sum_over<T>(V::latent, [=](int l) {
@@ -104,8 +109,8 @@ LogLikelihood importance_log_likelihood(const V& model, Learner<typename V::Real
         });
         w[i] = static_cast<double>(log_prior) - q.log_density(i / now, code);
       }
-      detail::add_log_likelihoods(model, ctx, part, target, z, now, w);
-      for (int i = 0; i < z.rows; ++i)
+      detail::add_log_likelihoods(model, ctx, part, target, {z, codes}, now, w);
+      for (int i = 0; i < codes; ++i)
         weights[static_cast<std::size_t>(i / now) * all +
                 static_cast<std::size_t>(done + i % now)] = w[i];
     }

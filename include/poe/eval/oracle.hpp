@@ -52,9 +52,9 @@ struct ResNet18 : Net<DigitImage,
 // clang-format on
 
 /// A trained oracle and what is known of it.
-template <class N>
+template <class N, class Device = Cpu>
 struct Oracle {
-  Classifier<N> classifier;
+  Classifier<N, Device> classifier;
   double test_accuracy = 0;
   bool from_cache = false;
   std::filesystem::path file;  ///< empty: not stored
@@ -107,15 +107,15 @@ inline const std::string& metadata_value(const SafetensorsFile& file, const std:
   return found->second;
 }
 
-template <class N>
-std::array<WeightSection<float>, 2> sections_of(Classifier<N>& classifier) {
+template <class N, class D>
+std::array<WeightSection<float>, 2> sections_of(Classifier<N, D>& classifier) {
   const Description<float>& d = classifier.learner().description();
   TrainingState<float>& s = classifier.learner().state();
   return {{{"", &d.parameters, s.parameters.data()}, {"", &d.statistics, s.statistics.data()}}};
 }
 
-template <class N>
-std::string weights_checksum(Classifier<N>& classifier) {
+template <class N, class D>
+std::string weights_checksum(Classifier<N, D>& classifier) {
   const TrainingState<float>& s = classifier.learner().state();
   const auto bytes = [](const Buffer<float>& b) {
     return std::as_bytes(std::span(b.data(), b.size()));
@@ -125,8 +125,8 @@ std::string weights_checksum(Classifier<N>& classifier) {
 
 /// Fills the oracle from its file; throws Error when that is not the file of an oracle of these
 /// settings, whole and unchanged.
-template <class N>
-void load_oracle(Oracle<N>& oracle, const std::string& settings) {
+template <class N, class D>
+void load_oracle(Oracle<N, D>& oracle, const std::string& settings) {
   const std::string path = oracle.file.string();
   const auto file = SafetensorsFile::open(oracle.file);
   const std::string& got = metadata_value(file, path, "settings");
@@ -142,8 +142,8 @@ void load_oracle(Oracle<N>& oracle, const std::string& settings) {
   expect(sum == expected, "'{}': expected weights with CRC-32 {}, got {}", path, expected, sum);
 }
 
-template <class N>
-void save_oracle(Oracle<N>& oracle, const std::string& settings, const ClassifierTraining& how,
+template <class N, class D>
+void save_oracle(Oracle<N, D>& oracle, const std::string& settings, const ClassifierTraining& how,
                  const std::string& source) {
   std::error_code error;
   std::filesystem::create_directories(oracle.file.parent_path(), error);
@@ -162,8 +162,8 @@ void save_oracle(Oracle<N>& oracle, const std::string& settings, const Classifie
 /// The oracle N for these digits: from its file in the cache, or trained, tested and stored there.
 /// The name of the file holds a checksum of the digits and of how it was trained, so that another
 /// training never finds it. A file that cannot be used or written is a warning, no more.
-template <class N>
-Oracle<N> load_or_train(const Digits& train, const Digits& test, int threads,
+template <class N, class Device = Cpu>
+Oracle<N, Device> load_or_train(const Digits& train, const Digits& test, int threads,
                         const OracleCache& cache, const ClassifierTraining& how = N::training) {
   const auto training_data = labelled_images(train), test_data = labelled_images(test);
   const std::string settings = detail::oracle_settings(N::name, train, test, how);
@@ -182,11 +182,11 @@ Oracle<N> load_or_train(const Digits& train, const Digits& test, int threads,
                                          detail::checksum(std::as_bytes(std::span(settings))));
 
   if (std::error_code ignored; !file.empty() && std::filesystem::exists(file, ignored)) {
-    Oracle<N> stored{{how.seed, threads}, 0, true, file};
+    Oracle<N, Device> stored{{how.seed, threads}, 0, true, file};
     if (attempt("the oracle is trained again", [&] { detail::load_oracle(stored, settings); }))
       return stored;
   }
-  Oracle<N> oracle{{how.seed, threads}, 0, false, file};
+  Oracle<N, Device> oracle{{how.seed, threads}, 0, false, file};
   oracle.classifier.train(training_data, how, cache.progress);
   oracle.test_accuracy = oracle.classifier.accuracy(test_data);
   if (!file.empty() && !attempt("the oracle is not kept",

@@ -71,8 +71,8 @@ GridBand band_of(FilledFigure<GridFigure>& grid, std::string label, const Decode
 /// decoded from one z ~ q(z | x_S). With the halves of a digit and S = top, bottom, both: the eight
 /// rows of the paper's figure.
 template <class V>
-FilledFigure<GridFigure> reconstruction_grid(const V& model, Learner<typename V::Real>& learner,
-                                             const typename V::GroupType& samples,
+FilledFigure<GridFigure> reconstruction_grid(const V& model, LearnerOf<V>& learner,
+                                             const typename V::HostGroup& samples,
                                              std::span<const std::uint8_t> labels,
                                              std::span<const Subset> given, int per_class,
                                              const Random& random) {
@@ -85,7 +85,7 @@ FilledFigure<GridFigure> reconstruction_grid(const V& model, Learner<typename V:
   const detail::ClassExamples examples(labels, per_class);
   const int columns = static_cast<int>(examples.rows.size());
   auto originals = detail::DecodedFrom<V>::make(columns);
-  typename V::GroupType shown{samples.observed, columns, columns, 0, samples.loader, {}};
+  typename V::HostGroup shown{samples.observed, columns, columns, 0, samples.loader, {}};
   detail::each_modality_of<V>([&]<int I>(std::integral_constant<int, I>) {
     for (int k = 0; k < columns; ++k) {
       const auto row = std::get<I>(samples.x).slice(examples.rows[static_cast<std::size_t>(k)], 1);
@@ -106,7 +106,7 @@ FilledFigure<GridFigure> reconstruction_grid(const V& model, Learner<typename V:
 /// What the model draws by itself: images from z ~ N(0, I), glued, each with the class that the
 /// oracle sees in it as caption.
 template <class V, class Oracle, class Glue = StackRows<>>
-FilledFigure<SamplesFigure> prior_samples(const V& model, Learner<typename V::Real>& learner,
+FilledFigure<SamplesFigure> prior_samples(const V& model, LearnerOf<V>& learner,
                                           int count, Oracle& oracle, const Random& random,
                                           const Glue& glue = {}) {
   FilledFigure<SamplesFigure> samples;

@@ -4,46 +4,11 @@
 #pragma once
 
 #include <algorithm>
-#include <span>
 
 #include <poe/autograd/context.hpp>
-#include <poe/gaussian/algebra.hpp>
+#include <poe/gaussian/plan.hpp>
 
 namespace poe::gaussian {
-
-/// Experts of one fusion: more than any model here asks for.
-inline constexpr int max_experts = 32;
-
-/// A posterior: the product of the experts whose bits are set, and of N(0, I) if `prior`.
-struct Product {
-  std::uint32_t experts = 0;
-  bool prior = false;
-  ScaleLink link{};
-};
-
-/// The prior N(0, I) as the second argument of a divergence.
-inline constexpr int prior = -1;
-
-/// KL(product `from` || product `to`, or the prior). The gradient reaches both arguments unless the
-/// target is held fixed.
-struct Divergence {
-  int from = 0, to = prior;
-  bool stop_gradient_on_target = false;
-};
-
-/// One reparameterised sample z = location + sigma * epsilon of a product; epsilon is element
-/// (row * L + dimension) of the random stream.
-struct Draw {
-  int product = 0;
-  std::uint32_t stream = 0;
-};
-
-/// What a fusion computes.
-struct Plan {
-  std::span<const Product> products;
-  std::span<const Divergence> divergences;
-  std::span<const Draw> draws;
-};
 
 /// What it computed. Arrays live in the arena, in the order of the plan.
 template <class T, int L, class D = Cpu>
@@ -168,17 +133,114 @@ void divergence_gradient(const T* from, const T* to, T weight, T* g_from, T* g_t
   }
 }
 
-template <class T, int L, class D>
-RowOf<T, L> row_of(const Rows<T, Shape<2 * L>, D>* experts, int count, const std::uint8_t* observed,
-                   int n) {
+template <class T, int L>
+RowOf<T, L> row_of(const FusionMemory<T>& memory, int n) {
   RowOf<T, L> row;
-  for (int e = 0; e < count; ++e) {
+  const auto experts = static_cast<std::ptrdiff_t>(memory.experts.size());
+  for (std::ptrdiff_t e = 0; e < experts; ++e) {
     row.expert[e] =
-        experts[e].of.value + experts[e].offset() + static_cast<std::ptrdiff_t>(n) * 2 * L;
-    row.observed[e] =
-        observed == nullptr || observed[static_cast<std::ptrdiff_t>(n) * count + e] != 0;
+        memory.experts[static_cast<std::size_t>(e)] + static_cast<std::ptrdiff_t>(n) * 2 * L;
+    row.observed[e] = memory.observed == nullptr || memory.observed[n * experts + e] != 0;
   }
   return row;
+}
+
+/// Results of a fusion on the CPU, row by row.
+template <int L, class T>
+void fuse_values(const Plan& plan, const FusionMemory<T>& memory, const Random& random,
+                 int first_row, Executor<Cpu>& on) {
+  Scratch<Cpu> scratch(on.host());
+  const auto products = memory.posteriors.size();
+  T** const at = scratch.take<T*>(products);
+  for (int n = 0; n < memory.rows; ++n) {
+    const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(n) * 2 * L;
+    for (std::size_t p = 0; p < products; ++p) at[p] = memory.posteriors[p] + row;
+    fuse_row<T, L>(row_of<T, L>(memory, n), static_cast<int>(memory.experts.size()), plan.products,
+                   at);
+    for (std::size_t k = 0; k < plan.divergences.size(); ++k) {
+      const Divergence& d = plan.divergences[k];
+      memory.divergences[k][n] =
+          divergence_row<T, L>(at[d.from], d.to == prior ? nullptr : at[d.to]);
+    }
+  }
+  for (std::size_t s = 0; s < plan.draws.size(); ++s) {
+    const std::size_t count = static_cast<std::size_t>(memory.rows) * L;
+    fill_normal(random.with_stream(plan.draws[s].stream), static_cast<std::uint64_t>(first_row) * L,
+                std::span<T>(memory.samples[s], count));
+    for (int n = 0; n < memory.rows; ++n) {
+      const T* const m = memory.posteriors[static_cast<std::size_t>(plan.draws[s].product)] +
+                         static_cast<std::ptrdiff_t>(n) * 2 * L;
+      T* const z = memory.samples[s] + static_cast<std::ptrdiff_t>(n) * L;
+      for (int i = 0; i < L; ++i) z[i] = m[i] + z[i] * math::exp(T(-0.5) * m[L + i]);
+    }
+  }
+}
+
+/// Gradients of the experts on the CPU, row by row.
+template <int L, class T>
+void fuse_gradients(const Plan& plan, const FusionMemory<T>& memory,
+                    const FusionGradients<T>& gradients, Executor<Cpu>& on) {
+  Scratch<Cpu> scratch(on.host());
+  constexpr std::ptrdiff_t width = 2 * L;
+  const auto products = memory.posteriors.size(), experts = memory.experts.size();
+  T* const g = scratch.take<T>(products * width);
+  bool* const touched = scratch.take<bool>(products);
+  for (std::ptrdiff_t n = 0; n < memory.rows; ++n) {
+    std::fill(g, g + products * width, T(0));
+    std::fill(touched, touched + products, false);
+    const auto gradient_of = [&](int p) {
+      touched[p] = true;
+      return g + p * width;
+    };
+    const auto value_of = [&](int p) -> const T* {
+      return memory.posteriors[static_cast<std::size_t>(p)] + n * width;
+    };
+    for (std::size_t p = 0; p < products; ++p)
+      if (const T* const own = gradients.posteriors[p]; own != nullptr) {
+        T* const to = gradient_of(static_cast<int>(p));
+        for (std::ptrdiff_t i = 0; i < width; ++i) to[i] += own[n * width + i];
+      }
+    for (std::size_t k = 0; k < plan.divergences.size(); ++k)
+      if (const T* const weight = gradients.divergences[k]; weight != nullptr) {
+        const Divergence& d = plan.divergences[k];
+        const bool both = d.to != prior && !d.stop_gradient_on_target;
+        divergence_gradient<T, L>(value_of(d.from), d.to == prior ? nullptr : value_of(d.to),
+                                  weight[n], gradient_of(d.from),
+                                  both ? gradient_of(d.to) : nullptr);
+      }
+    for (std::size_t s = 0; s < plan.draws.size(); ++s)
+      if (gradients.samples[s] != nullptr) {
+        const T* const gz = gradients.samples[s] + n * L;
+        const T* const z = memory.samples[s] + n * L;
+        T* const to = gradient_of(plan.draws[s].product);
+        const T* const m = value_of(plan.draws[s].product);
+        for (int i = 0; i < L; ++i) {  // z = m + e^(-a / 2) epsilon
+          to[i] += gz[i];
+          to[L + i] -= T(0.5) * (z[i] - m[i]) * gz[i];
+        }
+      }
+    T* here[max_experts];
+    for (std::size_t i = 0; i < experts; ++i)
+      here[i] = gradients.experts[i] == nullptr ? nullptr : gradients.experts[i] + n * width;
+    const auto inputs = row_of<T, L>(memory, static_cast<int>(n));
+    for (std::size_t p = 0; p < products; ++p)
+      if (touched[p])
+        spread_row<T, L>(inputs, static_cast<int>(experts), plan.products[p],
+                         value_of(static_cast<int>(p)), g + static_cast<std::ptrdiff_t>(p) * width,
+                         here);
+  }
+}
+
+/// The GPU's implementation takes the latent size as a number.
+template <int L, class T>
+void fuse_values(const Plan& plan, const FusionMemory<T>& memory, const Random& random,
+                 int first_row, Executor<Cuda>& on) {
+  gaussian::fuse_values<T>(plan, memory, random, first_row, on);
+}
+template <int L, class T>
+void fuse_gradients(const Plan& plan, const FusionMemory<T>& memory,
+                    const FusionGradients<T>& gradients, Executor<Cuda>& on) {
+  gaussian::fuse_gradients<T>(plan, memory, gradients, on);
 }
 
 }  // namespace detail
@@ -234,86 +296,45 @@ Fused<T, L, D> fuse(Context<T, D>& ctx, std::span<const Rows<T, Shape<2 * L>, D>
   const auto kl = make(todo.divergences.size(), Variable<T, Scalar, D>{});
   const auto sample = make(todo.draws.size(), Variable<T, Shape<L>, D>{});
 
-  const auto row = [](const auto& v, int n) {
-    using S = typename std::remove_cvref_t<decltype(v)>::Sample;
-    return v.value + static_cast<std::ptrdiff_t>(n) * S::size;
+  // The same once more, as the plain pointers that both back ends work on.
+  const auto pointers = [&](const auto& variables, auto&& pointer) {
+    using P = decltype(pointer(variables[0]));
+    P* const to = arena.template take<P>(variables.size());
+    for (std::size_t i = 0; i < variables.size(); ++i) to[i] = pointer(variables[i]);
+    return std::span<P const>(to, variables.size());
   };
-  T** const at = arena.template take<T*>(posterior.size());
-  for (int n = 0; n < rows; ++n) {
-    for (std::size_t p = 0; p < posterior.size(); ++p) at[p] = row(posterior[p], n);
-    detail::fuse_row<T, L>(detail::row_of<T, L, D>(e.data(), count, observed, n), count,
-                           todo.products, at);
-    for (std::size_t k = 0; k < kl.size(); ++k) {
-      const Divergence& d = todo.divergences[k];
-      kl[k].value[n] = detail::divergence_row<T, L>(at[d.from], d.to == prior ? nullptr : at[d.to]);
-    }
-  }
-  for (std::size_t s = 0; s < sample.size(); ++s) {
-    const Random noise = ctx.random.with_stream(todo.draws[s].stream);
-    fill_normal(noise, static_cast<std::uint64_t>(ctx.first_row) * L,
-                std::span<T>(sample[s].value, sample[s].count()));
-    const Posterior& q = posterior[static_cast<std::size_t>(todo.draws[s].product)];
-    for (int n = 0; n < rows; ++n) {
-      const T* const m = row(q, n);
-      T* const z = row(sample[s], n);
-      for (int i = 0; i < L; ++i) z[i] = m[i] + z[i] * math::exp(T(-0.5) * m[L + i]);
-    }
-  }
+  const auto value = [](const auto& v) { return v.value; };
+  const FusionMemory<T> memory{
+      rows,
+      L,
+      pointers(e, [](const auto& v) -> const T* { return v.of.value + v.offset(); }),
+      observed,
+      pointers(posterior, value),
+      pointers(kl, value),
+      pointers(sample, value)};
+  detail::fuse_values<L>(todo, memory, ctx.random, ctx.first_row, ctx.executor());
 
   if (differentiable)
-    ctx.tape.record_always([=, &arena] {
-      Scratch scratch(arena);
-      const auto slot = [](const auto& v, int n) -> const T* {
-        using S = typename std::remove_cvref_t<decltype(v)>::Sample;
-        return v.gradient->written ? v.gradient->data + static_cast<std::ptrdiff_t>(n) * S::size
-                                   : nullptr;
+    ctx.tape.record_always([=, &arena, on = &ctx.executor()] {
+      Scratch<Cpu> scratch(arena);
+      const auto slots = [&](const auto& variables) {
+        const T** const to = scratch.take<const T*>(variables.size());
+        bool any = false;
+        for (std::size_t i = 0; i < variables.size(); ++i) {
+          const Gradient<T>& g = *variables[i].gradient;
+          to[i] = g.written ? g.data : nullptr;
+          any = any || g.written;
+        }
+        return std::pair{std::span<const T* const>(to, variables.size()), any};
       };
-      T* out[max_experts];
-      for (int i = 0; i < count; ++i) out[i] = add_sink(e[static_cast<std::size_t>(i)]);
-      const std::size_t width = 2 * L;
-      T* const g = scratch.take<T>(posterior.size() * width);
-      bool* const touched = scratch.take<bool>(posterior.size());
-      for (int n = 0; n < rows; ++n) {
-        std::fill(g, g + posterior.size() * width, T(0));
-        std::fill(touched, touched + posterior.size(), false);
-        const auto gradient_of = [&](int p) {
-          touched[p] = true;
-          return g + static_cast<std::size_t>(p) * width;
-        };
-        const auto value_of = [&](int p) { return row(posterior[static_cast<std::size_t>(p)], n); };
-        for (std::size_t p = 0; p < posterior.size(); ++p)
-          if (const T* const own = slot(posterior[p], n); own != nullptr) {
-            T* const to = gradient_of(static_cast<int>(p));
-            for (std::size_t i = 0; i < width; ++i) to[i] += own[i];
-          }
-        for (std::size_t k = 0; k < kl.size(); ++k)
-          if (const T* const weight = slot(kl[k], n); weight != nullptr) {
-            const Divergence& d = todo.divergences[k];
-            const bool both = d.to != prior && !d.stop_gradient_on_target;
-            detail::divergence_gradient<T, L>(
-                value_of(d.from), d.to == prior ? nullptr : value_of(d.to), *weight,
-                gradient_of(d.from), both ? gradient_of(d.to) : nullptr);
-          }
-        for (std::size_t s = 0; s < sample.size(); ++s)
-          if (const T* const gz = slot(sample[s], n); gz != nullptr) {
-            const int p = todo.draws[s].product;
-            T* const to = gradient_of(p);
-            const T* const m = value_of(p);
-            const T* const z = row(sample[s], n);
-            for (int i = 0; i < L; ++i) {  // z = m + e^(-a / 2) epsilon
-              to[i] += gz[i];
-              to[L + i] -= T(0.5) * (z[i] - m[i]) * gz[i];
-            }
-          }
-        T* here[max_experts];
-        for (int i = 0; i < count; ++i)
-          here[i] = out[i] == nullptr ? nullptr : out[i] + static_cast<std::ptrdiff_t>(n) * 2 * L;
-        const auto inputs = detail::row_of<T, L, D>(e.data(), count, observed, n);
-        for (std::size_t p = 0; p < posterior.size(); ++p)
-          if (touched[p])
-            detail::spread_row<T, L>(inputs, count, todo.products[p], value_of(static_cast<int>(p)),
-                                     g + p * width, here);
-      }
+      const auto [of_posteriors, any_posterior] = slots(posterior);
+      const auto [of_divergences, any_divergence] = slots(kl);
+      const auto [of_samples, any_sample] = slots(sample);
+      if (!any_posterior && !any_divergence && !any_sample) return;
+      T** const out = scratch.take<T*>(e.size());
+      for (std::size_t i = 0; i < e.size(); ++i) out[i] = add_sink(e[i], *on);
+      detail::fuse_gradients<L>(
+          todo, memory, {of_posteriors, of_divergences, of_samples, {out, e.size()}}, *on);
     });
   return {posterior, kl, sample};
 }

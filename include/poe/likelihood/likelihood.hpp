@@ -8,6 +8,7 @@
 //   row(parameters, x, sizes, slope) -> T     log-density of one sample, summed over its elements;
 //                                             and in `slope`, if not null, its derivative by each
 //                                             parameter
+//   spec                                      the same as numbers, for the GPU's kernels
 //   mean(parameters, sizes, out)              the distribution's mean (probabilities, for images)
 // `parameters` is the decoder's output for the sample and x the observed sample.
 #pragma once
@@ -17,6 +18,7 @@
 
 #include <poe/autograd/context.hpp>
 #include <poe/core/math.hpp>
+#include <poe/likelihood/score.hpp>
 
 namespace poe {
 
@@ -42,6 +44,7 @@ POE_ALWAYS_INLINE T sum_over(int n, F&& f) {
 /// 1].
 struct Bernoulli {
   static constexpr const char* name = "bernoulli";
+  static constexpr LikelihoodSpec spec{LikelihoodSpec::bernoulli};
   static constexpr bool fits(int size, int parameters) { return parameters == size; }
 
   template <class T>
@@ -82,6 +85,7 @@ struct FixedScale {
 template <int Numerator = 1, int Denominator = 1>
 struct Normal : FixedScale<Numerator, Denominator> {
   static constexpr const char* name = "normal";
+  static constexpr LikelihoodSpec spec{LikelihoodSpec::normal, Normal::scale};
 
   template <class T>
   static T row(const T* location, const T* x, int size, int, T* slope) {
@@ -99,6 +103,7 @@ struct Normal : FixedScale<Numerator, Denominator> {
 template <int Numerator = 1, int Denominator = 1>
 struct Laplace : FixedScale<Numerator, Denominator> {
   static constexpr const char* name = "laplace";
+  static constexpr LikelihoodSpec spec{LikelihoodSpec::laplace, Laplace::scale};
 
   template <class T>
   static T row(const T* location, const T* x, int size, int, T* slope) {
@@ -117,6 +122,7 @@ struct Laplace : FixedScale<Numerator, Denominator> {
 template <int Ignore = -1>
 struct Categorical {
   static constexpr const char* name = "categorical";
+  static constexpr LikelihoodSpec spec{LikelihoodSpec::categorical, 1, Ignore};
   static constexpr bool fits(int size, int parameters) {
     return parameters % size == 0 && parameters > size;
   }
@@ -161,39 +167,89 @@ struct Categorical {
   }
 };
 
+namespace detail {
+
+/// score_rows() on the CPU, with the likelihood as a type; see score.hpp.
+template <class Likelihood, class T>
+void score(int size, int parameters, const T* decoded, std::span<const ScorePiece<T>> pieces,
+           T* log_p, Sink<T> gradient, Executor<Cpu>& on) {
+  Scratch<Cpu> scratch(on.host());
+  const auto width = static_cast<std::size_t>(parameters);
+  T* const own = gradient.accumulate ? scratch.take<T>(width) : nullptr;
+  for (const ScorePiece<T>& piece : pieces)
+    for (std::ptrdiff_t r = 0; r < piece.rows; ++r, decoded += parameters) {
+      T* const slope = gradient.data == nullptr ? nullptr : own == nullptr ? gradient.data : own;
+      const T value =
+          Likelihood::template row<T>(decoded, piece.x + r * size, size, parameters, slope);
+      if (log_p != nullptr) *log_p++ = value;
+      if (slope == nullptr) continue;
+      const T weight =
+          piece.row_weights == nullptr ? piece.weight : piece.weight * piece.row_weights[r];
+      for (std::size_t i = 0; i < width; ++i)
+        gradient.data[i] = own == nullptr ? weight * slope[i] : gradient.data[i] + weight * slope[i];
+      gradient.data += parameters;
+    }
+}
+template <class Likelihood, class T>
+void score(int size, int parameters, const T* decoded, std::span<const ScorePiece<T>> pieces,
+           T* log_p, Sink<T> gradient, Executor<Cuda>& on) {
+  score_rows<T>(Likelihood::spec, size, parameters, decoded, pieces, log_p, gradient, on);
+}
+
+/// The pieces' samples add up to the decoded ones.
+template <class T, class P, class D>
+void expect_scored(const Variable<T, P, D>& parameters, std::span<const ScorePiece<T>> pieces) {
+  int rows = 0;
+  for (const auto& piece : pieces) rows += piece.rows;
+  expect(rows == parameters.rows, "log_likelihood: {} decoded samples, but {} observed ones",
+         parameters.rows, rows);
+}
+
+template <class Likelihood, class P, class S>
+inline constexpr bool fits = [] {
+  static_assert(Likelihood::fits(S::size, P::size),
+                "poe: log_likelihood wants parameters that fit the samples: one for each element, "
+                "or one for each class of each element");
+  return true;
+}();
+
+}  // namespace detail
+
 /// log p(x | parameters) of every sample: parameters (B, P), x in consecutive pieces that add up to
 /// B samples of shape S -> (B). Several pieces, because one decoder decodes what several loaders
 /// asked for.
 template <class Likelihood, class T, class P, class S, class D>
 Variable<T, Scalar, D> log_likelihood(Context<T, D>& ctx, Variable<T, P, D> parameters,
                                       std::span<const View<T, S, D>> x) {
-  static_assert(Likelihood::fits(S::size, P::size),
-                "poe: log_likelihood wants parameters that fit the samples: one for each element, "
-                "or one for each class of each element");
-  int rows = 0;
-  for (const auto& piece : x) rows += piece.rows;
-  expect(rows == parameters.rows, "log_likelihood: {} decoded samples, but {} observed ones",
-         parameters.rows, rows);
-  auto y = ctx.tape.template make<Scalar>(rows, parameters.differentiable());
-  T* const slope = y.differentiable() ? ctx.arena().template take<T>(parameters.count()) : nullptr;
-  std::ptrdiff_t n = 0;
-  for (const auto& piece : x)
-    for (int r = 0; r < piece.rows; ++r, ++n)
-      y.value[n] = Likelihood::template row<T>(
-          parameters.value + n * P::size, piece.data + static_cast<std::ptrdiff_t>(r) * S::size,
-          S::size, P::size, slope == nullptr ? nullptr : slope + n * P::size);
-  ctx.tape.record(y, [=] {
-    const Sink<T> dt = sink(parameters);
-    for (std::ptrdiff_t r = 0; r < y.rows; ++r) {
-      const T weight = y.gradient->data[r];
-      T* const to = dt.data + r * P::size;
-      const T* const from = slope + r * P::size;
-      if (dt.accumulate)
-        for (int i = 0; i < P::size; ++i) to[i] += weight * from[i];
-      else
-        for (int i = 0; i < P::size; ++i) to[i] = weight * from[i];
-    }
+  static_assert(detail::fits<Likelihood, P, S>);
+  ScorePiece<T>* const pieces = ctx.arena().template take<ScorePiece<T>>(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) pieces[i] = {x[i].data, x[i].rows};
+  const std::span<const ScorePiece<T>> all(pieces, x.size());
+  detail::expect_scored(parameters, all);
+  auto y = ctx.tape.template make<Scalar>(parameters.rows, parameters.differentiable());
+  detail::score<Likelihood>(S::size, P::size, parameters.value, all, y.value, Sink<T>{},
+                            ctx.executor());
+  ctx.tape.record(y, [=, on = &ctx.executor()] {
+    const T* weights = y.gradient->data;
+    for (std::size_t i = 0; i < all.size(); weights += all[i++].rows)
+      pieces[i].row_weights = weights;
+    detail::score<Likelihood>(S::size, P::size, parameters.value, all, static_cast<T*>(nullptr),
+                              sink(parameters), *on);
   });
+  return y;
+}
+
+/// log_likelihood() for a loss whose weights are known: each piece comes with the weight of its
+/// samples in the loss, and the gradient of the parameters is computed together with the values, in
+/// one pass. -> (B) values; no gradient goes through them.
+template <class Likelihood, class S, class T, class P, class D>
+Variable<T, Scalar, D> weighted_log_likelihood(Context<T, D>& ctx, Variable<T, P, D> parameters,
+                                               std::span<const ScorePiece<T>> pieces) {
+  static_assert(detail::fits<Likelihood, P, S>);
+  detail::expect_scored(parameters, pieces);
+  auto y = ctx.tape.template make<Scalar>(parameters.rows, false);
+  detail::score<Likelihood>(S::size, P::size, parameters.value, pieces, y.value, sink(parameters),
+                            ctx.executor());
   return y;
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <poe/models/modality.hpp>
+#include <poe/ops/elementwise.hpp>
 
 namespace poe {
 
@@ -88,9 +89,9 @@ Group<T, M, D> observe(std::uint32_t loader, Given<Tags, T, S, D>... parts) {
 }
 
 /// Samples of modality J of the chosen groups as one batch: in place where they lie side by side,
-/// copied into the arena otherwise.
+/// copied otherwise.
 template <int J, class T, class M, class D, class F>
-auto join_samples(Arena& arena, std::span<const Group<T, M, D>> groups, F&& chosen) {
+auto join_samples(Executor<D>& on, std::span<const Group<T, M, D>> groups, F&& chosen) {
   View<T, typename M::template At<J>::Sample, D> all{};
   bool adjacent = true;
   for (std::size_t g = 0; g < groups.size(); ++g) {
@@ -106,12 +107,13 @@ auto join_samples(Arena& arena, std::span<const Group<T, M, D>> groups, F&& chos
     }
   }
   if (!adjacent) {
-    T* const copy = arena.template take<T>(all.flat().size());
+    T* const copy = on.values().template take<T>(all.flat().size());
     T* to = copy;
     for (std::size_t g = 0; g < groups.size(); ++g)
       if (chosen(g)) {
         const auto part = std::get<J>(groups[g].x).flat();
-        to = std::copy(part.begin(), part.end(), to);
+        pass_on(part.size(), part.data(), Sink<T>{to}, on);
+        to += part.size();
       }
     all.data = copy;
   }

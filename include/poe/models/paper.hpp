@@ -17,28 +17,28 @@ namespace poe {
 ///   q(z | x_1, x_2) = q_1(z | x_1) q_2(z | x_2),  q(z | x_1) = q_1(z | x_1) q*_2(z | x_1),
 /// trained by the joint bound, the divergences KL(q_12 || q_1), KL(q_12 || q_2), and every single
 /// modality's bound.
-template <class T, class M, class Head>
-using Svae = Vae<T, M, PoeWithStandIns<Head>, SvaeLoss>;
+template <class T, class M, class Head, class Device = Cpu>
+using Svae = Vae<T, M, PoeWithStandIns<Head>, SvaeLoss, Device>;
 
 /// SVAE* (footnote 1): the experts of SVAE under the loss of VAEVAE.
-template <class T, class M, class Head>
-using SvaeStar = Vae<T, M, PoeWithStandIns<Head>, VaevaeLoss>;
+template <class T, class M, class Head, class Device = Cpu>
+using SvaeStar = Vae<T, M, PoeWithStandIns<Head>, VaevaeLoss, Device>;
 
 /// VAEVAE (b) (Wu & Goodman 2019; section 3): a network of its own for q(z | x_1, x_2).
-template <class T, class M, class Head>
-using Vaevae = Vae<T, M, JointEncoders<Head>, VaevaeLoss>;
+template <class T, class M, class Head, class Device = Cpu>
+using Vaevae = Vae<T, M, JointEncoders<Head>, VaevaeLoss, Device>;
 
 /// VAEVAE* (section 4): the networks of VAEVAE (b) under the loss of SVAE.
-template <class T, class M, class Head>
-using VaevaeStar = Vae<T, M, JointEncoders<Head>, SvaeLoss>;
+template <class T, class M, class Head, class Device = Cpu>
+using VaevaeStar = Vae<T, M, JointEncoders<Head>, SvaeLoss, Device>;
 
 /// VAEVAE (a) (section 3): q(z | x_1, x_2) = q_1(z | x_1) q_2(z | x_2), with q(z | x_i) = q_i(z |
 /// x_i).
-template <class T, class M, class Head>
-using VaevaeA = Vae<T, M, UnimodalExperts<Head>, VaevaeLoss>;
+template <class T, class M, class Head, class Device = Cpu>
+using VaevaeA = Vae<T, M, UnimodalExperts<Head>, VaevaeLoss, Device>;
 
 /// A plain VAE of one modality (eq. 1).
-template <class T, class M, class Head>
-using PlainVae = Vae<T, M, UnimodalExperts<Head>, Elbo>;
+template <class T, class M, class Head, class Device = Cpu>
+using PlainVae = Vae<T, M, UnimodalExperts<Head>, Elbo, Device>;
 
 }  // namespace poe

@@ -2,6 +2,8 @@
 // What a model reports of its loss: the terms, by name.
 #pragma once
 
+#include <span>
+
 #include <poe/models/modality.hpp>
 
 namespace poe {
@@ -26,6 +28,12 @@ struct TermValue {
                    : "log_p(" + names_of<M>(to) + "|" + names_of<M>(from) + ")";
     return paired ? text : text + "/unpaired";
   }
+};
+
+/// The terms of a loss whose sums are on another device, in the order of the terms.
+struct DeviceTerms {
+  std::span<const TermValue> terms;  // their own sums are 0
+  const double* sums = nullptr;
 };
 
 }  // namespace poe

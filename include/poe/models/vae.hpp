@@ -12,6 +12,7 @@
 #include <poe/models/objective.hpp>
 #include <poe/models/options.hpp>
 #include <poe/models/term_value.hpp>
+#include <poe/ops/terms.hpp>
 
 namespace poe {
 
@@ -22,10 +23,12 @@ template <class T, class M, class Posterior, class Objective, class D = Cpu>
 class Vae {
  public:
   using Real = T;
+  using Device = D;
   using ModalitySet = M;
   using PosteriorFamily = Posterior;
   using ObjectiveType = Objective;
   using GroupType = Group<T, M, D>;
+  using HostGroup = Group<T, M, Cpu>;
   static constexpr int modalities = M::count;
   static constexpr int networks = Posterior::networks(modalities);
   template <int I>
@@ -58,7 +61,7 @@ class Vae {
 
   /// A loader's batch in which the given modalities were observed, see poe::observe().
   template <class... Given>
-  static GroupType observe(std::uint32_t loader, Given... parts) {
+  static auto observe(std::uint32_t loader, Given... parts) {
     return poe::observe<T, M>(loader, parts...);
   }
 
@@ -66,21 +69,31 @@ class Vae {
   const Description<T>& description() const { return description_; }
   std::size_t parameter_count() const { return description_.parameter_count(); }
 
+  /// What loss() reports: the terms with their sums; on the GPU, terms and device memory of sums.
+  using Reported =
+      std::conditional_t<std::is_same_v<D, Cpu>, std::span<const TermValue>, DeviceTerms>;
+
   /// The loss of this rank's part of a batch: one pass of every network that a term needs, each on
   /// all the samples it is needed for; one fused Gaussian operation per group; one pass of every
   /// decoder. Sets the gradient of each term, so that ctx.tape.backward() is all that is left. ->
   /// the terms, in the arena.
-  std::span<const TermValue> loss(Context<T, D>& ctx, std::span<const GroupType> groups) const {
+  Reported loss(Context<T, D>& ctx, std::span<const GroupType> groups) const {
     std::span<GroupPlan> plans(ctx.arena().template take<GroupPlan>(groups.size()), groups.size());
     for (std::size_t g = 0; g < groups.size(); ++g) plans[g] = plan(groups[g]);
     encode(ctx, groups, plans);
     for (std::size_t g = 0; g < groups.size(); ++g) fuse_group(ctx, groups[g], plans[g]);
-    const auto values = list_terms(ctx, groups, plans);
-    for (std::size_t g = 0; g < groups.size(); ++g) add_divergences(plans[g], values);
-    each_modality([&]<int I>(std::integral_constant<int, I>) {
-      decode_and_score<I>(ctx, groups, plans, values);
-    });
-    return values;
+    Report report = list_terms(ctx, groups, plans);
+    for (std::size_t g = 0; g < groups.size(); ++g) add_divergences(plans[g], report);
+    decode_and_score(ctx, groups, plans, report);
+    const int slots = static_cast<int>(report.values.size());
+    double* const sums = ctx.template take_values<double>(report.values.size());
+    sum_terms<T>({report.parts, report.part_count}, slots, sums, ctx.executor());
+    if constexpr (std::is_same_v<D, Cpu>) {
+      for (std::size_t i = 0; i < report.values.size(); ++i) report.values[i].sum = sums[i];
+      return report.values;
+    } else {
+      return {report.values, sums};
+    }
   }
 
   /// q(z | x_S) for the observed subset S of one group: location and log-precision (B, 2 L). Where
@@ -202,24 +215,31 @@ class Vae {
   /// Runs every network once, on the samples of all groups that need it.
   void encode(Context<T, D>& ctx, std::span<const GroupType> groups,
               std::span<GroupPlan> plans) const {
-    each_network([&]<int I>(std::integral_constant<int, I>) {
-      const auto needs = [&](std::size_t g) { return (plans[g].networks >> I & 1U) != 0; };
-      bool any = false;
-      for (std::size_t g = 0; g < groups.size(); ++g) any = any || needs(g);
-      if (!any) return;
-      Context<T, D> own = apart(ctx);
-      Cursor<T, D> cursor{own, network_at_[I].parameter, network_at_[I].statistic, layer_noise(I)};
-      const auto out =
-          NetworkAt<I>::template forward<T, D>(cursor, [&]<int J>(std::integral_constant<int, J>) {
-            return ctx.tape.constant(join_samples<J, T, M, D>(ctx.arena(), groups, needs));
-          });
-      int row = 0;
-      for (std::size_t g = 0; g < groups.size(); ++g)
-        if (needs(g)) {
-          plans[g].experts[plans[g].expert_count++] = {out, row, groups[g].rows};
-          row += groups[g].rows;
-        }
+    Experts in_use = 0;
+    for (const GroupPlan& p : plans) in_use |= p.networks;
+    ctx.tape.parallel(std::popcount(in_use), [&](int number) {
+      each_network([&]<int I>(std::integral_constant<int, I>) {
+        const bool mine = (in_use >> I & 1U) != 0 && number-- == 0;
+        if (mine) encode_with<I>(ctx, groups, plans);
+      });
     });
+  }
+  template <int I>
+  void encode_with(Context<T, D>& ctx, std::span<const GroupType> groups,
+                   std::span<GroupPlan> plans) const {
+    const auto needs = [&](std::size_t g) { return (plans[g].networks >> I & 1U) != 0; };
+    Context<T, D> own = apart(ctx);
+    Cursor<T, D> cursor{own, network_at_[I].parameter, network_at_[I].statistic, layer_noise(I)};
+    const auto out =
+        NetworkAt<I>::template forward<T, D>(cursor, [&]<int J>(std::integral_constant<int, J>) {
+          return ctx.tape.constant(join_samples<J, T, M, D>(ctx.executor(), groups, needs));
+        });
+    int row = 0;
+    for (std::size_t g = 0; g < groups.size(); ++g)
+      if (needs(g)) {
+        plans[g].experts[plans[g].expert_count++] = {out, row, groups[g].rows};
+        row += groups[g].rows;
+      }
   }
 
   /// The product of `experts` for subset s, in terms of the positions of a fusion of `in_use`.
@@ -286,9 +306,23 @@ class Vae {
          {draws.data(), draw_count}});
   }
 
-  /// The values to report, in order of group and term; sums still 0.
-  std::span<TermValue> list_terms(Context<T, D>& ctx, std::span<const GroupType> groups,
-                                  std::span<GroupPlan> plans) const {
+  /// What is reported: the values, and the sums that are still to be taken.
+  struct Report {
+    std::span<TermValue> values;
+    TermPart<T>* parts = nullptr;
+    std::size_t part_count = 0;
+
+    void add(const TermPart<T>& part) { parts[part_count++] = part; }
+    /// Weight of one sample of a value in the loss.
+    T weight(int slot) const {
+      const TermValue& v = values[static_cast<std::size_t>(slot)];
+      return static_cast<T>(v.weight / v.total);
+    }
+  };
+
+  /// The values to report, in order of group and term; no sums yet.
+  Report list_terms(Context<T, D>& ctx, std::span<const GroupType> groups,
+                    std::span<GroupPlan> plans) const {
     std::size_t most = 0;
     for (const GroupPlan& p : plans)
       for (const Term& t : p.terms)
@@ -313,60 +347,94 @@ class Vae {
                                  -options.lambda[static_cast<std::size_t>(m)]};
         }
     }
-    return {values, static_cast<std::size_t>(count)};
+    std::size_t parts = 0;
+    for (const GroupPlan& p : plans)
+      parts += static_cast<std::size_t>(p.divergence_count + p.reconstruction_count);
+    return {{values, static_cast<std::size_t>(count)},
+            ctx.arena().template take<TermPart<T>>(parts)};
   }
-  /// The reported value of a group's term (of one modality of it).
-  static TermValue& value_of(std::span<TermValue> values, const GroupPlan& p, const Term& t,
-                             int modality) {
-    for (std::size_t i = static_cast<std::size_t>(p.first_value);; ++i)
-      if (values[i].divergence == t.divergence && values[i].from == t.from &&
-          values[i].to == (t.divergence ? t.to : only(modality)))
-        return values[i];
-  }
-  /// Adds the rows to the value and sets their gradient: weight / (samples of the loader's batch).
-  static void account(TermValue& value, const Rows<T, Scalar, D>& rows) {
-    for (int n = 0; n < rows.count; ++n)
-      value.sum += static_cast<double>(rows.of.value[rows.first + n]);
-    seed(rows, static_cast<T>(value.weight / value.total));
-  }
-
-  void add_divergences(const GroupPlan& p, std::span<TermValue> values) const {
-    for (int i = 0; i < p.divergence_count; ++i) {
-      const Request& r = p.divergences[i];
-      account(value_of(values, p, p.terms.list[static_cast<std::size_t>(r.term)], 0),
-              p.fused.divergences[static_cast<std::size_t>(r.index)]);
+  /// The number of the value that reports a group's term (of one modality of it).
+  static int slot_of(const Report& report, const GroupPlan& p, const Request& r) {
+    const Term& t = p.terms.list[static_cast<std::size_t>(r.term)];
+    for (int i = p.first_value;; ++i) {
+      const TermValue& v = report.values[static_cast<std::size_t>(i)];
+      if (v.divergence == t.divergence && v.from == t.from &&
+          v.to == (t.divergence ? t.to : only(r.modality)))
+        return i;
     }
   }
 
-  /// One pass of decoder I over all samples that any term wants decoded, and their log-likelihoods.
-  template <int I>
-  void decode_and_score(Context<T, D>& ctx, std::span<const GroupType> groups,
-                        std::span<GroupPlan> plans, std::span<TermValue> values) const {
-    const std::size_t most = groups.size() * std::size(GroupPlan{}.reconstructions);
-    auto* const z = ctx.arena().template take<Rows<T, Latent, D>>(most);
-    auto* const x = ctx.arena().template take<View<T, Sample<I>, D>>(most);
-    auto** const value = ctx.arena().template take<TermValue*>(most);
+  static void add_divergences(const GroupPlan& p, Report& report) {
+    for (int i = 0; i < p.divergence_count; ++i) {
+      const Request& r = p.divergences[i];
+      const int slot = slot_of(report, p, r);
+      const auto& kl = p.fused.divergences[static_cast<std::size_t>(r.index)];
+      T* gradient = nullptr;
+      if (kl.differentiable()) {
+        kl.gradient->written = true;
+        gradient = kl.gradient->data;
+      }
+      report.add({kl.value, kl.rows, slot, gradient, report.weight(slot)});
+    }
+  }
+
+  /// What one decoder is asked for: samples of z, in pieces, and what to compare them with.
+  struct Decoding {
+    Rows<T, Latent, D>* z = nullptr;
+    ScorePiece<T>* pieces = nullptr;
+    int* slots = nullptr;  // of the values
     std::size_t count = 0;
+    Variable<T, Latent, D> joined;
+  };
+
+  /// One pass of every decoder over all samples that any term wants decoded, and their
+  /// log-likelihoods.
+  void decode_and_score(Context<T, D>& ctx, std::span<const GroupType> groups,
+                        std::span<const GroupPlan> plans, Report& report) const {
+    std::array<Decoding, static_cast<std::size_t>(modalities)> wanted;
+    int in_use = 0;
+    each_modality([&]<int I>(std::integral_constant<int, I>) {
+      Decoding& d = wanted[I];
+      collect<I>(ctx, groups, plans, report, d);
+      if (d.count == 0) return;
+      d.joined = concat_rows<T, Latent, D>(ctx, {d.z, d.count});
+      ++in_use;
+    });
+    ctx.tape.parallel(in_use, [&](int number) {
+      each_modality([&]<int I>(std::integral_constant<int, I>) {
+        const bool mine = wanted[I].count > 0 && number-- == 0;
+        if (mine) score<I>(ctx, wanted[I], report);
+      });
+    });
+  }
+  template <int I>
+  static void collect(Context<T, D>& ctx, std::span<const GroupType> groups,
+                      std::span<const GroupPlan> plans, const Report& report, Decoding& d) {
+    std::size_t most = 0;
+    for (const GroupPlan& p : plans) most += static_cast<std::size_t>(p.reconstruction_count);
+    d.z = ctx.arena().template take<Rows<T, Latent, D>>(most);
+    d.pieces = ctx.arena().template take<ScorePiece<T>>(most);
+    d.slots = ctx.arena().template take<int>(most);
     for (std::size_t g = 0; g < groups.size(); ++g)
       for (int i = 0; i < plans[g].reconstruction_count; ++i) {
         const Request& r = plans[g].reconstructions[i];
         if (r.modality != I) continue;
-        z[count] = plans[g].fused.samples[static_cast<std::size_t>(r.index)];
-        x[count] = std::get<I>(groups[g].x);
-        value[count++] =
-            &value_of(values, plans[g], plans[g].terms.list[static_cast<std::size_t>(r.term)], I);
+        const auto& x = std::get<I>(groups[g].x);
+        const int slot = slot_of(report, plans[g], r);
+        d.z[d.count] = plans[g].fused.samples[static_cast<std::size_t>(r.index)];
+        d.pieces[d.count] = {x.data, x.rows, report.weight(slot)};
+        d.slots[d.count++] = slot;
       }
-    if (count == 0) return;
-    const auto parameters = decode<I>(ctx, concat_rows<T, Latent, D>(ctx, {z, count}));
+  }
+  template <int I>
+  void score(Context<T, D>& ctx, const Decoding& d, Report& report) const {
+    const auto parameters = decode<I>(ctx, d.joined);
     using Likelihood = typename ModalityAt<I>::Likelihood;
-    const auto log_p =
-        log_likelihood<Likelihood, T, typename ModalityAt<I>::Decoder::Out, Sample<I>, D>(
-            ctx, parameters, {x, count});
-    int row = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      account(*value[i], {log_p, row, z[i].count});
-      row += z[i].count;
-    }
+    const auto log_p = weighted_log_likelihood<Likelihood, Sample<I>>(
+        ctx, parameters, std::span<const ScorePiece<T>>(d.pieces, d.count));
+    const T* values = log_p.value;
+    for (std::size_t i = 0; i < d.count; values += d.pieces[i++].rows)
+      report.add({values, d.pieces[i].rows, d.slots[i]});
   }
 
   Description<T> description_;

@@ -34,6 +34,7 @@ struct Geometry {
     g.output_pad_h = h, g.output_pad_w = w;
     return g;
   }
+  constexpr Geometry output_pad(int both) const { return output_pad(both, both); }
   constexpr Geometry no_bias() const {
     Geometry g = *this;
     g.bias = false;

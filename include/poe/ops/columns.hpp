@@ -21,7 +21,7 @@ void mask_and_sum_columns(T* gradient, const T* y, T* sums, std::ptrdiff_t rows,
   if (sums == nullptr) return;
   // Narrow matrices are summed several rows at a time, so that the inner loop fills a vector
   // register and no single accumulator collects all rows.
-  Scratch scratch(arena);
+  Scratch<Cpu> scratch(arena);
   const int fold = columns >= 64 ? 1 : 64 / columns;
   const int width = fold * columns;
   T* const partial = scratch.take<T>(static_cast<std::size_t>(width));

@@ -48,7 +48,7 @@ void for_each_patch_run(const Window& w, F&& f) {
 
 /// patches[n][position][tap][c] = image pixel under the tap, 0 in the padding.
 template <class T>
-const T* image_to_patches(const Window& w, const T* image, int rows, Scratch& scratch) {
+const T* image_to_patches(const Window& w, const T* image, int rows, Scratch<Cpu>& scratch) {
   const auto size = static_cast<std::ptrdiff_t>(w.positions()) * w.patch();
   T* const patches =
       scratch.take<T>(static_cast<std::size_t>(size) * static_cast<std::size_t>(rows));
@@ -108,7 +108,7 @@ template <class T>
 void large_to_small(const Window& w, const T* large, const T* weights, T* small, int rows,
                     const detail::Epilogue<T>& epilogue, Arena& arena) {
   using namespace detail;
-  Scratch scratch(arena);
+  Scratch<Cpu> scratch(arena);
   const T* const packed =
       through_patches(w)
           ? pack_panels(weights, 1, w.patch(), w.filters, w.filters, 1, scratch)
@@ -129,7 +129,7 @@ template <class T>
 void small_to_large(const Window& w, const T* small, const T* weights, T* large, int rows,
                     const detail::Epilogue<T>& epilogue, Arena& arena) {
   using namespace detail;
-  Scratch scratch(arena);
+  Scratch<Cpu> scratch(arena);
   if (through_patches(w)) {
     const T* const packed = pack_panels(weights, 1, w.filters, w.patch(), 1, w.filters, scratch);
     const auto numbers = static_cast<std::ptrdiff_t>(rows) * w.positions() * w.patch();
@@ -166,7 +166,7 @@ template <class T>
 void weight_gradient(const Window& w, const T* large, const T* small, T* weights_gradient, int rows,
                      Arena& arena) {
   using namespace detail;
-  Scratch scratch(arena);
+  Scratch<Cpu> scratch(arena);
   if (through_patches(w)) {
     const T* const patches = image_to_patches(w, large, rows, scratch);
     outer_product<T>({patches, w.patch(), small, w.filters, rows * w.positions(), w.patch(),

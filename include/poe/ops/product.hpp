@@ -26,7 +26,7 @@ constexpr int padded(int columns) {
 /// k_stride + j * j_stride; one of the two inner strides is 1.
 template <class T>
 T* pack_panels(const T* weights, int taps, int depth, int columns, std::ptrdiff_t k_stride,
-               std::ptrdiff_t j_stride, Scratch& scratch) {
+               std::ptrdiff_t j_stride, Scratch<Cpu>& scratch) {
   const std::ptrdiff_t tap_stride = static_cast<std::ptrdiff_t>(depth) * columns;
   T* const packed =
       scratch.take<T>(static_cast<std::size_t>(taps) * static_cast<std::size_t>(depth) *
@@ -58,14 +58,6 @@ T* pack_panels(const T* weights, int taps, int depth, int columns, std::ptrdiff_
   }
   return packed;
 }
-
-/// What happens to a finished tile before it is stored.
-template <class T>
-struct Epilogue {
-  const T* bias = nullptr;  // (columns), added
-  bool relu = false;        // negative values become 0
-  bool accumulate = false;  // added to what the destination holds
-};
 
 /// A product of rows (one per sample) with packed weights, summed over linked source pixels:
 ///   dst[n][d][j] = sum over links (s, tap) of d, over k:  src[n][s][k] * W[tap][k][j]
@@ -217,7 +209,7 @@ void outer_panel(const OuterProduct<T>& p, const ColumnPanel<T>& b) {
 /// of every group reads the panel again, from the second-level cache and without gaps. Where only
 /// two tiles would read it, it is used where it lies.
 template <class T>
-void outer_product(OuterProduct<T> p, Scratch& scratch) {
+void outer_product(OuterProduct<T> p, Scratch<Cpu>& scratch) {
   constexpr int width = panel_width<T>;
   constexpr std::ptrdiff_t cache = 640 * 1024 / sizeof(T);
   const std::ptrdiff_t sample = p.a_row + static_cast<std::ptrdiff_t>(p.b_pixels) * width;

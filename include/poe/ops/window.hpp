@@ -16,19 +16,27 @@ struct Window {
   int filters = 1, out_height = 1, out_width = 1;
   int kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
 
-  constexpr int taps() const { return kernel_h * kernel_w; }
-  constexpr int pixels() const { return height * width; }
-  constexpr int positions() const { return out_height * out_width; }
+  POE_HD constexpr int taps() const { return kernel_h * kernel_w; }
+  POE_HD constexpr int pixels() const { return height * width; }
+  POE_HD constexpr int positions() const { return out_height * out_width; }
   /// Numbers of one large and of one small image.
-  constexpr int large() const { return pixels() * channels; }
-  constexpr int small() const { return positions() * filters; }
-  constexpr int patch() const { return taps() * channels; }
-  constexpr std::size_t weights() const {
+  POE_HD constexpr int large() const { return pixels() * channels; }
+  POE_HD constexpr int small() const { return positions() * filters; }
+  POE_HD constexpr int patch() const { return taps() * channels; }
+  POE_HD constexpr std::size_t weights() const {
     return static_cast<std::size_t>(patch()) * static_cast<std::size_t>(filters);
   }
 };
 
 namespace detail {
+
+/// What happens to a finished tile before it is stored.
+template <class T>
+struct Epilogue {
+  const T* bias = nullptr;  // (columns), added
+  bool relu = false;        // negative values become 0
+  bool accumulate = false;  // added to what the destination holds
+};
 
 /// One contribution to a destination pixel: source pixel and kernel tap.
 struct Link {
@@ -62,7 +70,7 @@ enum class GroupBy { position, pixel, tap };
 
 /// All links of a window, grouped by one of their three ends (a counting sort). For `tap`, source
 /// is the pixel and the Link's tap field holds the position.
-inline LinkTable link_table(const Window& w, GroupBy key, Scratch& scratch) {
+inline LinkTable link_table(const Window& w, GroupBy key, Scratch<Cpu>& scratch) {
   const int groups = key == GroupBy::position ? w.positions()
                      : key == GroupBy::pixel  ? w.pixels()
                                               : w.taps();

@@ -15,6 +15,7 @@ struct AdamOptions {
   double learning_rate = 2e-4;
   double beta1 = 0.9, beta2 = 0.999;
   double epsilon = 1e-8;
+  friend constexpr bool operator==(const AdamOptions&, const AdamOptions&) = default;
 };
 
 /// The factors of one step, in the scalar type of the parameters.
@@ -23,7 +24,7 @@ struct AdamStep {
   T rate, beta1, beta2, epsilon, inverse_root2;
 
   /// `step` counts from 1.
-  AdamStep(const AdamOptions& o, long step)
+  POE_HD AdamStep(const AdamOptions& o, double step)
       : rate(static_cast<T>(o.learning_rate / (1 - std::pow(o.beta1, step)))),
         beta1(static_cast<T>(o.beta1)),
         beta2(static_cast<T>(o.beta2)),

@@ -18,12 +18,20 @@ struct TrainingState {
   long step = 0;  // steps taken
 };
 
+/// A model's numbers on one Device, and how a step is taken with them: Learner<T, Cpu> here,
+/// Learner<T, Cuda> in learner_cuda.hpp.
+template <class T, class Device = Cpu>
+class Learner;
+/// The learner of a model of type V.
+template <class V>
+using LearnerOf = Learner<typename V::Real, typename V::Device>;
+
 /// Parameters, Adam's moments, and a team of ranks with a tape and a gradient buffer each. Every
 /// step runs a function on all ranks, each on its slice of the batch; they meet once, before the
 /// update, which they share too. The result depends on the number of ranks only through the order
 /// of summation.
 template <class T>
-class Learner {
+class Learner<T, Cpu> {
  public:
   Learner(Description<T> description, std::uint64_t seed, int threads)
       : description_(std::move(description)), team_(std::make_unique<Team>(threads)) {
@@ -43,6 +51,8 @@ class Learner {
   const Description<T>& description() const { return description_; }
   TrainingState<T>& state() { return state_; }
   const TrainingState<T>& state() const { return state_; }
+  /// Steps taken so far.
+  long step_count() const { return state_.step; }
   int threads() const { return team_->size(); }
 
   /// One training step. pass(context) computes the rank's part of the loss and seeds its gradient.
@@ -53,7 +63,7 @@ class Learner {
   void step(const Random& random, F&& pass) {
     for (auto& r : ranks_)
       if (r->gradients.size() == 0) r->gradients = Buffer<T>(description_.parameter_size);
-    const AdamStep<T> update(adam, state_.step + 1);
+    const AdamStep<T> update(adam, static_cast<double>(state_.step + 1));
     try {
       team_->run([&](int rank) {
         Rank& r = *ranks_[static_cast<std::size_t>(rank)];

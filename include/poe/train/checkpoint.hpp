@@ -12,13 +12,13 @@ namespace poe {
 
 namespace detail {
 
-template <class T>
-std::vector<WeightSection<T>> weight_sections(Learner<T>& learner) {
+template <class T, class D>
+std::vector<WeightSection<T>> weight_sections(Learner<T, D>& learner) {
   return {{"", &learner.description().parameters, learner.state().parameters.data()},
           {"", &learner.description().statistics, learner.state().statistics.data()}};
 }
-template <class T>
-std::vector<WeightSection<T>> state_sections(Learner<T>& learner) {
+template <class T, class D>
+std::vector<WeightSection<T>> state_sections(Learner<T, D>& learner) {
   auto sections = weight_sections(learner);
   const auto* const parameters = &learner.description().parameters;
   sections.push_back({"optimizer.exp_avg.", parameters, learner.state().first_moment.data()});
@@ -47,23 +47,23 @@ N metadata_number(const Metadata& metadata, const std::string& path, const std::
 
 /// Writes parameters, running statistics and Adam's moments, with `metadata` and the number of
 /// steps.
-template <class T>
-void save_checkpoint(const std::filesystem::path& path, Learner<T>& learner, Metadata metadata) {
-  metadata["step"] = std::to_string(learner.state().step);
+template <class T, class D>
+void save_checkpoint(const std::filesystem::path& path, Learner<T, D>& learner, Metadata metadata) {
+  metadata["step"] = std::to_string(learner.step_count());
   const auto sections = detail::state_sections(learner);
   save_weights<T>(path, sections, metadata);
 }
 
 /// Writes parameters and running statistics only: what inference needs.
-template <class T>
-void save_model(const std::filesystem::path& path, Learner<T>& learner, const Metadata& metadata) {
+template <class T, class D>
+void save_model(const std::filesystem::path& path, Learner<T, D>& learner, const Metadata& metadata) {
   const auto sections = detail::weight_sections(learner);
   save_weights<T>(path, sections, metadata);
 }
 
 /// Reads what save_checkpoint() wrote. -> its metadata.
-template <class T>
-Metadata load_checkpoint(const std::filesystem::path& path, Learner<T>& learner) {
+template <class T, class D>
+Metadata load_checkpoint(const std::filesystem::path& path, Learner<T, D>& learner) {
   const auto file = SafetensorsFile::open(path);
   const long step = metadata_number<long>(file.metadata(), path.string(), "step");
   load_weights<T>(file, path.string(), detail::state_sections(learner));
@@ -73,8 +73,8 @@ Metadata load_checkpoint(const std::filesystem::path& path, Learner<T>& learner)
 
 /// Reads the parameters and running statistics of a checkpoint or of a saved model. -> its
 /// metadata.
-template <class T>
-Metadata load_model(const std::filesystem::path& path, Learner<T>& learner) {
+template <class T, class D>
+Metadata load_model(const std::filesystem::path& path, Learner<T, D>& learner) {
   const auto file = SafetensorsFile::open(path);
   load_weights<T>(file, path.string(), detail::weight_sections(learner), true);
   return file.metadata();

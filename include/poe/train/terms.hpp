@@ -31,7 +31,7 @@ class TermTable {
       for (std::size_t r = 1; r < ranks.size(); ++r) term.sum += ranks[r][i].sum;
       const double mean = term.sum / term.total;
       loss += term.weight * mean;
-      Row& row = find(term);
+      Row& row = rows_[static_cast<std::size_t>(row_of(term))];
       row.sum += mean;
       ++row.steps;
     }
@@ -44,13 +44,15 @@ class TermTable {
     for (Row& r : rows_) r.sum = 0, r.steps = 0;
   }
 
- private:
-  Row& find(const TermValue& term) {
-    for (Row& r : rows_)
-      if (r.term.same_term(term)) return r;
-    rows_.push_back({term});
-    return rows_.back();
+  /// The number of a term's row; a new row if there is none.
+  int row_of(const TermValue& term) {
+    std::size_t i = 0;
+    while (i < rows_.size() && !rows_[i].term.same_term(term)) ++i;
+    if (i == rows_.size()) rows_.push_back({term});
+    return static_cast<int>(i);
   }
+
+ private:
   std::vector<Row> rows_;
 };
 

@@ -7,7 +7,7 @@
 #include <poe/train/checkpoint.hpp>
 #include <poe/train/interrupt.hpp>
 #include <poe/train/progress.hpp>
-#include <poe/train/terms.hpp>
+#include <poe/train/steps_cuda.hpp>
 
 #include <functional>
 #include <optional>
@@ -41,18 +41,17 @@ class Trainer {
  public:
   using T = typename Model::Real;
   using M = typename Model::ModalitySet;
-  using GroupType = typename Model::GroupType;
-  using Validate = std::function<Scores(Learner<T>&)>;
+  using Samples = typename Model::HostGroup;
+  using LearnerType = Learner<T, typename Model::Device>;
+  using Validate = std::function<Scores(LearnerType&)>;
 
   /// `data`: all training samples, every modality observed; the streams decide what is seen of
   /// them.
-  Trainer(const Model& model, Learner<T>& learner, const GroupType& data, TrainOptions options)
-      : model_(model),
-        learner_(learner),
-        data_(data),
+  Trainer(const Model& model, LearnerType& learner, const Samples& data, TrainOptions options)
+      : learner_(learner),
         options_(std::move(options)),
         streams_(data.rows, with_modalities(options_.supervision), Random{options_.seed, 1, 0}),
-        spans_(static_cast<std::size_t>(learner.threads())) {}
+        steps_(model, learner, data, streams_, options_.seed) {}
 
   std::filesystem::path checkpoint() const { return options_.out / "checkpoint.safetensors"; }
   std::filesystem::path best() const { return options_.out / "best.safetensors"; }
@@ -70,13 +69,12 @@ class Trainer {
     if (meta.contains("best_score"))
       best_score_ = metadata_number<double>(meta, path, "best_score");
     const long steps = metadata_number<long>(meta, path, "epoch_steps");
-    epoch_loss_ = metadata_number<double>(meta, path, "epoch_loss");
     restore_terms(meta, path, steps);
     resume_json_lines(metrics(), "epoch", epoch());
   }
 
   /// Complete epochs so far.
-  int epoch() const { return static_cast<int>(learner_.state().step / streams_.steps_per_epoch()); }
+  int epoch() const { return static_cast<int>(learner_.step_count() / streams_.steps_per_epoch()); }
   std::optional<double> best_score() const { return best_score_; }
   const Streams& streams() const { return streams_; }
 
@@ -89,22 +87,10 @@ class Trainer {
     return true;
   }
 
-  /// One step: draws the batch, and updates the parameters. -> its loss.
-  double step() {
-    const long number = learner_.state().step;
-    const int per_epoch = streams_.steps_per_epoch();
-    streams_.batch(static_cast<int>(number / per_epoch), static_cast<int>(number % per_epoch),
-                   paired_, unpaired_);
-    // The random step counts from 1: step 0 is that of the initial values.
-    const Random noise{options_.seed, 0, static_cast<std::uint32_t>(number + 1)};
-    learner_.step(noise, [&](Context<T>& ctx) {
-      const auto rank = static_cast<std::size_t>(ctx.rank);
-      const auto groups = gather(ctx);
-      spans_[rank] = model_.loss(ctx, groups);
-      expect_finite<M>(spans_[rank], number + 1);
-    });
-    return terms_.add(spans_);
-  }
+  /// One step: draws the batch, and updates the parameters. A GPU may still be at it afterwards.
+  void step() { steps_.step(); }
+  /// The sum of the losses since the epoch began; waits for the device.
+  double epoch_loss() { return steps_.loss(); }
 
  private:
   static SupervisionOptions with_modalities(SupervisionOptions s) {
@@ -112,60 +98,21 @@ class Trainer {
     return s;
   }
 
-  /// This rank's slice of every loader's batch, copied side by side: the rows of a modality are
-  /// then one batch for the networks that see it.
-  std::span<const GroupType> gather(Context<T>& ctx) {
-    constexpr std::size_t loaders = 1 + M::count;
-    GroupType* const groups =
-        new (ctx.arena().template take<GroupType>(loaders)) GroupType[loaders]{};
-    const auto fill = [&](std::size_t g, Subset observed,
-                          const std::vector<std::uint32_t>& indices) {
-      const Slice s = slice_of(static_cast<int>(indices.size()), ctx.rank, learner_.threads());
-      groups[g].observed = observed;
-      groups[g].rows = s.count;
-      groups[g].total = static_cast<int>(indices.size());
-      groups[g].first_row = s.first;
-      groups[g].loader = static_cast<std::uint32_t>(g);
-    };
-    fill(0, all_of(M::count), paired_);
-    for (std::size_t m = 0; m < M::count; ++m) fill(1 + m, only(static_cast<int>(m)), unpaired_[m]);
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (copy_modality<I>(ctx, groups[0], groups[1 + I]), ...);
-    }
-    (std::make_index_sequence<M::count>{});
-    return {groups, loaders};
-  }
-
-  template <std::size_t I>
-  void copy_modality(Context<T>& ctx, GroupType& pairs, GroupType& single) {
-    constexpr std::size_t size = Model::template Sample<I>::size;
-    T* to = ctx.arena().template take<T>(static_cast<std::size_t>(pairs.rows + single.rows) * size);
-    const auto copy = [&](GroupType& group, const std::vector<std::uint32_t>& indices) {
-      std::get<I>(group.x) = {to, group.rows};
-      for (int r = 0; r < group.rows; ++r, to += size) {
-        const std::uint32_t n = indices[static_cast<std::size_t>(group.first_row + r)];
-        std::copy_n(std::get<I>(data_.x).data + n * size, size, to);
-      }
-    };
-    copy(pairs, paired_);
-    copy(single, unpaired_[I]);
-  }
-
   bool run_epoch(const Validate& validate) {
     const int per_epoch = streams_.steps_per_epoch();
     const int number = epoch() + 1;
-    const long first = learner_.state().step;
+    const long first = learner_.step_count();
     const Stopwatch clock;
     ProgressBar bar(fmt::format("epoch {}/{}", number, options_.epochs));
     while (epoch() < number) {
-      epoch_loss_ += step();
-      const long done = learner_.state().step - static_cast<long>(number - 1) * per_epoch;
-      const double rate = static_cast<double>(learner_.state().step - first) / clock.seconds();
+      step();
+      const long done = learner_.step_count() - static_cast<long>(number - 1) * per_epoch;
+      const double rate = static_cast<double>(learner_.step_count() - first) / clock.seconds();
       const double left = static_cast<double>(static_cast<long>(options_.epochs) * per_epoch -
-                                              learner_.state().step);
+                                              learner_.step_count());
       bar.show(done, per_epoch, [&] {
         return fmt::format("loss {:.2f}  {:.0f} samples/s  {} left",
-                           epoch_loss_ / static_cast<double>(done),
+                           epoch_loss() / static_cast<double>(done),
                            rate * options_.supervision.batch, duration_text(left / rate));
       });
       if (Interrupt::requested() && epoch() < number) {
@@ -174,26 +121,26 @@ class Trainer {
         return false;
       }
     }
+    const double loss = epoch_loss() / per_epoch;  // of a GPU that is done
     const double seconds = clock.seconds();
     bar.clear();
-    finish_epoch(number, per_epoch, seconds, static_cast<double>(learner_.state().step - first),
+    finish_epoch(number, loss, seconds, static_cast<double>(learner_.step_count() - first),
                  validate);
     return !Interrupt::requested();
   }
 
-  void finish_epoch(int number, int per_epoch, double seconds, double steps,
+  void finish_epoch(int number, double loss, double seconds, double steps,
                     const Validate& validate) {
     const Scores scores = validate(learner_);
     Json line;
     line["epoch"] = number;
-    line["loss"] = epoch_loss_ / per_epoch;
-    for (const TermTable::Row& row : terms_.rows())
+    line["loss"] = loss;
+    for (const TermTable::Row& row : steps_.terms().rows())
       line["terms"][row.term.template name<M>()] = row.mean();
     for (const auto& [name, value] : scores.values) line[name] = value;
     line["seconds"] = seconds;
     line["samples_per_second"] = steps * options_.supervision.batch / seconds;
-    epoch_loss_ = 0;
-    terms_.clear();
+    steps_.clear();
     const bool better = !best_score_ || scores.selection > *best_score_;
     if (better) {
       best_score_ = scores.selection;
@@ -213,14 +160,14 @@ class Trainer {
   }
 
   /// What the next step depends on besides the state of the learner.
-  Metadata state_metadata(long epoch_steps) const {
+  Metadata state_metadata(long epoch_steps) {
     Metadata meta = options_.identity;
     if (best_score_) meta["best_score"] = exact_text(*best_score_);
     meta["epoch_steps"] = std::to_string(epoch_steps);
-    meta["epoch_loss"] = exact_text(epoch_loss_);
+    meta["epoch_loss"] = exact_text(steps_.loss());
     if (epoch_steps > 0)
-      for (std::size_t i = 0; i < terms_.rows().size(); ++i) {
-        const TermTable::Row& r = terms_.rows()[i];
+      for (std::size_t i = 0; i < steps_.terms().rows().size(); ++i) {
+        const TermTable::Row& r = steps_.terms().rows()[i];
         meta[fmt::format("term.{}", i)] =
             fmt::format("{} {} {} {} {} {}", int{r.term.divergence}, r.term.from, r.term.to,
                         int{r.term.paired}, r.steps, exact_text(r.sum));
@@ -228,9 +175,8 @@ class Trainer {
     return meta;
   }
   void restore_terms(const Metadata& meta, const std::string& path, long steps) {
-    terms_ = {};
-    if (steps == 0) return;
-    for (std::size_t i = 0; meta.contains(fmt::format("term.{}", i)); ++i) {
+    TermTable terms;
+    for (std::size_t i = 0; steps > 0 && meta.contains(fmt::format("term.{}", i)); ++i) {
       const std::string& text = meta.at(fmt::format("term.{}", i));
       TermTable::Row r;
       int divergence = 0, paired = 0;
@@ -241,20 +187,15 @@ class Trainer {
       r.term.divergence = divergence != 0;
       r.term.paired = paired != 0;
       r.sum = sum;
-      terms_.rows().push_back(r);
+      terms.rows().push_back(r);
     }
+    steps_.restore(std::move(terms), metadata_number<double>(meta, path, "epoch_loss"));
   }
 
-  const Model& model_;
-  Learner<T>& learner_;
-  GroupType data_;
+  LearnerType& learner_;
   TrainOptions options_;
   Streams streams_;
-  std::vector<std::uint32_t> paired_;
-  std::vector<std::vector<std::uint32_t>> unpaired_;
-  std::vector<std::span<const TermValue>> spans_;  // by rank
-  TermTable terms_;
-  double epoch_loss_ = 0;
+  Steps<Model> steps_;
   std::optional<double> best_score_;
 };
 

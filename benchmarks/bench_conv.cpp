@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+// Every convolution and linear layer of the paper's networks on the GPU, in the three directions of
+// a training step: our kernels against cuDNN, and against cuBLASLt for linear layers.
+#include <poe/core/random.hpp>
+#include <poe/ops/conv_cuda.hpp>
+#include <poe/ops/engine_cuda.hpp>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "layers.hpp"
+#include "timing.hpp"
+
+namespace {
+using namespace bench;
+using nlohmann::json;
+using poe::Buffer;
+using poe::expect;
+using poe::Window;
+
+struct Options {
+  std::string network, json_file;
+  int batch = 200;
+  Effort effort;
+};
+
+/// Numbers between -1 and 1 on the device.
+Buffer<float, Cuda> numbers(std::size_t count, std::uint64_t seed, Executor<Cuda>& on) {
+  std::vector<float> values(count);
+  for (std::size_t i = 0; i < count; ++i)
+    values[i] = 2 * poe::Random{seed}.uniform<float>(i) - 1;
+  Buffer<float, Cuda> buffer(count);
+  poe::cuda::upload(buffer.data(), values.data(), count * sizeof(float), on.stream());
+  return buffer;
+}
+
+/// Largest difference, as a share of the largest number.
+double difference(const Buffer<float, Cuda>& a, const Buffer<float, Cuda>& b, Executor<Cuda>& on) {
+  std::vector<float> x(a.size()), y(b.size());
+  poe::cuda::download(x.data(), a.data(), x.size() * sizeof(float), on.stream());
+  poe::cuda::download(y.data(), b.data(), y.size() * sizeof(float), on.stream());
+  double largest = 0, off = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    largest = std::max<double>(largest, std::abs(x[i]));
+    const double d = std::abs(x[i] - y[i]);
+    off = d <= off ? off : d;  // a NaN stays
+  }
+  return off / largest;
+}
+
+/// The ratios of one direction, ours to the other library's.
+struct Ratios {
+  double logs = 0;
+  int count = 0;
+  void add(double ratio) { logs += std::log(ratio), ++count; }
+  double mean() const { return std::exp(logs / count); }
+};
+
+/// ours() and theirs() write to memory of their own; theirs() returns false if it cannot.
+struct Direction {
+  const char* name;
+  Ratios* ratios;
+  Buffer<float, Cuda>*result, *their_result;
+  std::function<void()> ours;
+  std::function<bool()> theirs;
+};
+
+void bench_direction(const Layer& layer, const Direction& d, const char* library,
+                     const Options& options, json& table, Executor<Cuda>& on) {
+  // Weight gradients are added to what is there: compare before anything is timed.
+  bool compared = false;
+  if (library != nullptr) {
+    d.result->clear(), d.their_result->clear();
+    d.ours();
+    compared = d.theirs();
+    const double off = compared ? difference(*d.result, *d.their_result, on) : 0;
+    expect(off < 1e-3, "{}, {}: results differ from {}'s by {} of the largest", layer.name, d.name,
+           library, off);
+  }
+  const double flop = 2 * layer.products() * options.batch;
+  const auto time = [&](auto&& call) {
+    return time_calls(on, options.effort, 1, [&](int) { call(); }).graph;
+  };
+  const double t = time(d.ours);
+  json row = {{"network", layer.network}, {"layer", layer.name}, {"direction", d.name},
+              {"rows", options.batch * layer.rows}, {"us", t * 1e6}, {"tflops", flop / t * 1e-12}};
+  fmt::print("| {} | {} | {} | {:.1f} | {:.2f} |", layer.network, layer.name, d.name, t * 1e6,
+             flop / t * 1e-12);
+  if (compared) {
+    const double peer = time(d.theirs);
+    d.ratios->add(t / peer);
+    row.update({{"peer", library}, {"peer_us", peer * 1e6}, {"ratio", t / peer}});
+    fmt::print(" {} | {:.1f} | {:.2f} | {:.2f} |\n", library, peer * 1e6, flop / peer * 1e-12,
+               t / peer);
+  } else {
+    fmt::print(" none | | | |\n");
+  }
+  std::fflush(stdout);
+  table.push_back(row);
+}
+
+void bench_layer(const Layer& layer, const Options& options, Ratios (&ratios)[3], json& table,
+                 Executor<Cuda>& on) {
+  const Window& w = layer.window;
+  const int rows = options.batch * layer.rows;
+  const auto n = static_cast<std::size_t>(rows);
+  const auto large = numbers(n * static_cast<std::size_t>(w.large()), 1, on);
+  const auto small = numbers(n * static_cast<std::size_t>(w.small()), 2, on);
+  const auto weights = numbers(w.weights(), 3, on);
+  Buffer<float, Cuda> to_small[2] = {Buffer<float, Cuda>(small.size()),
+                                     Buffer<float, Cuda>(small.size())};
+  Buffer<float, Cuda> to_large[2] = {Buffer<float, Cuda>(large.size()),
+                                     Buffer<float, Cuda>(large.size())};
+  Buffer<float, Cuda> gradient[2] = {Buffer<float, Cuda>(weights.size()),
+                                     Buffer<float, Cuda>(weights.size())};
+  const poe::cuda::ProductEngine* const engine =
+      layer.kind == Kind::linear ? poe::cuda::cublaslt() : poe::cuda::cudnn();
+  const char* const library = engine == nullptr ? nullptr : engine->name;
+
+  const bool up = layer.kind == Kind::transposed;
+  const Direction directions[] = {
+      {up ? "data gradient" : "forward", &ratios[up ? 1 : 0], &to_small[0], &to_small[1],
+       [&] {
+         poe::large_to_small<float>(w, large.data(), weights.data(), to_small[0].data(), rows, {},
+                                    on);
+       },
+       [&] {
+         return engine->large_to_small(w, large.data(), weights.data(), to_small[1].data(), rows, {},
+                                       on);
+       }},
+      {up ? "forward" : "data gradient", &ratios[up ? 0 : 1], &to_large[0], &to_large[1],
+       [&] {
+         poe::small_to_large<float>(w, small.data(), weights.data(), to_large[0].data(), rows, {},
+                                    on);
+       },
+       [&] {
+         return engine->small_to_large(w, small.data(), weights.data(), to_large[1].data(), rows, {},
+                                       on);
+       }},
+      {"weight gradient", &ratios[2], &gradient[0], &gradient[1],
+       [&] {
+         poe::weight_gradient<float>(w, large.data(), small.data(), gradient[0].data(), rows, on);
+       },
+       [&] {
+         return engine->weight_gradient(w, large.data(), small.data(), gradient[1].data(), rows, on);
+       }}};
+  for (const int k : {up ? 1 : 0, up ? 0 : 1, 2})
+    bench_direction(layer, directions[k], library, options, table, on);
+}
+
+void bench_all(const Options& options) {
+  Executor<Cuda> on;
+  fmt::print("{}, {} samples, float32; times inside a captured graph.\n\n",
+             poe::cuda::device_info().name, options.batch);
+  fmt::print("| network | layer | direction | us | TFLOP/s | library | its us | its TFLOP/s | ratio |\n"
+             "| --- | --- | --- | ---: | ---: | --- | ---: | ---: | ---: |\n");
+  json out = {{"name", poe::cuda::device_info().name}, {"batch", options.batch}};
+  Ratios ratios[2][3];  // convolutions, linear layers; forward, data gradient, weight gradient
+  for (const Layer& layer : layers)
+    if (options.network.empty() || options.network == layer.network)
+      bench_layer(layer, options, ratios[layer.kind == Kind::linear ? 1 : 0], out["rows"], on);
+  for (const int linear : {0, 1}) {
+    Ratios all;
+    const auto& [forward, data, weight] = ratios[linear];
+    for (const Ratios& r : ratios[linear]) all.logs += r.logs, all.count += r.count;
+    if (all.count == 0) continue;
+    fmt::print("\n{}: geometric mean of our time over {}'s {:.2f} (forward {:.2f}, data gradients "
+               "{:.2f}, weight gradients {:.2f})\n",
+               linear == 1 ? "Linear layers" : "Convolutions", linear == 1 ? "cuBLASLt" : "cuDNN",
+               all.mean(), forward.mean(), data.mean(), weight.mean());
+    out[linear == 1 ? "linear" : "convolution"] = all.mean();
+  }
+  if (options.json_file.empty()) return;
+  std::ofstream file(options.json_file);
+  file << out.dump(1) << '\n';
+  file.close();
+  expect(!file.fail(), "cannot write {}", options.json_file);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  Options o;
+  bool quick = false;
+  CLI::App app("Layers of the paper's networks on the GPU, ours against cuDNN and cuBLASLt");
+  app.add_option("--network", o.network, "MNIST-Split, MNIST-SVHN or CUB; all by default")
+      ->check(CLI::IsMember({split, svhn, cub}));
+  app.add_option("--batch", o.batch, "samples: paired and unpaired ones of a step of 100")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  app.add_option("--json", o.json_file, "writes the table to this file, too");
+  app.add_flag("--quick", quick, "fewer repetitions");
+  CLI11_PARSE(app, argc, argv);
+  if (quick) o.effort = {5, 0.003};
+  std::string reason = "this program was built without CUDA";
+  if constexpr (poe::is_available<Cuda>) reason = poe::cuda::why_unavailable();
+  expect(reason.empty(), "it needs a GPU: {}", reason);
+  if constexpr (poe::is_available<Cuda>) bench_all(o);
+} catch (const std::exception& e) {
+  fmt::print(stderr, "bench_conv: {}\n", e.what());
+  return 2;
+}

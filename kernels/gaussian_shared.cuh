@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: MIT
+// Fusion of Gaussian experts in one kernel each way: what its kernels share.
+//
+// A thread owns one row and V consecutive dimensions (16 bytes): it reads location and raw scale of
+// every expert once, keeps the products in registers, adds up its part of every divergence and
+// draws its part of every sample. The threads of a row are neighbours in one warp; a row with more
+// than 32 V dimensions makes them loop. A divergence is summed over a thread's dimensions in
+// ascending order and then over the threads of the row by a tree of shuffles: the same input gives
+// the same bytes.
+//
+// Two arithmetics. Scales and locations between 2^-40 and 2^40 are combined as plain precisions and
+// variances, which needs no exp beyond that of the softplus. Everything else takes the functions of
+// gaussian/algebra.hpp that work on logarithms, dimension by dimension, with values in shared
+// memory: fuse_dimension() and spread_dimension(). Plans that are too large for registers (many
+// experts or products, or links with different floors) use only these.
+#pragma once
+
+#include "launch.cuh"
+
+#include <poe/gaussian/plan.hpp>
+
+namespace poe::gaussian::gpu {
+
+template <class T>
+struct ExpertArgument {
+  const T* value;
+  T* sink;
+};
+template <class T>
+struct ProductArgument {
+  T* posterior;
+  const T* gradient;
+  T floor;
+  std::uint32_t experts;
+  bool prior, variance;
+  bool differentiated;  // a gradient arrives: its own, of a divergence or of a sample
+};
+template <class T>
+struct DivergenceArgument {
+  T* value;
+  const T* gradient;
+  std::int16_t from, to;
+  bool stop_gradient_on_target;
+};
+template <class T>
+struct DrawArgument {
+  T* sample;
+  const T* gradient;
+  std::uint32_t stream;
+  std::int32_t product;
+};
+
+/// How the threads of a warp share rows: `count` neighbours for each of `rows` rows.
+struct Lanes {
+  int count, rows;
+  std::uint32_t inverse;  // lane / count = lane * inverse >> 16
+};
+
+inline Lanes lanes_for(int parts) {
+  const int count = parts < 32 ? parts : 32;
+  return {count, 32 / count, (65535U + static_cast<unsigned>(count)) / static_cast<unsigned>(count)};
+}
+
+/// f(Index<0>{}), ..., f(Index<N - 1>{}): a loop whose numbers are constants from the start. Arrays
+/// that an unrolled loop indexes behind a condition do not stay in registers.
+template <int I>
+struct Index {
+  static constexpr int value = I;
+};
+template <int N, int I = 0, class F>
+__device__ __forceinline__ void each(F&& f) {
+  if constexpr (I < N) {
+    f(Index<I>{});
+    each<N, I + 1>(f);
+  }
+}
+
+/// The arguments of both kernels: a plan with at most E experts, P products, K divergences and S
+/// draws, and its memory.
+template <class T, int E, int P, int K, int S>
+struct Arguments {
+  static constexpr int most_experts = E, most_products = P, most_divergences = K, most_draws = S;
+  int rows, latent;
+  int experts, products, divergences, draws;
+  Lanes lanes;
+  const std::uint8_t* observed;
+  Random random;
+  const std::uint32_t* step;
+  std::uint64_t first_row;
+  ExpertArgument<T> expert[E];
+  ProductArgument<T> product[P];
+  DivergenceArgument<T> divergence[K];
+  DrawArgument<T> draw[S];
+};
+
+/// Threads of a block, and blocks of a multiprocessor that leave registers enough for V dimensions
+/// (`words` of 32 bits) of P products: found by compiling, as many as do not spill.
+inline constexpr int threads = 128;
+constexpr int forward_blocks(int words, int experts, int products) {
+  if (products > 3) return 2;
+  return words == 2 || (words == 4 && products == 3 && experts > 2) ? 3 : 4;
+}
+constexpr int backward_blocks(int words, int experts, int products) {
+  return words < 4 ? 4 : products == 3 && experts > 2 ? 2 : 3;
+}
+
+/// Where a thread works: its row and its place among the threads of that row.
+struct Place {
+  std::ptrdiff_t row;
+  int lane;
+  bool active;
+};
+
+template <class A>
+__device__ __forceinline__ Place place_of(const A& a) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int row_of_warp =
+      static_cast<int>((static_cast<std::uint32_t>(lane) * a.lanes.inverse) >> 16);
+  const std::ptrdiff_t warp =
+      (static_cast<std::ptrdiff_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
+  const std::ptrdiff_t row = warp * a.lanes.rows + row_of_warp;
+  return {row, lane - row_of_warp * a.lanes.count, row_of_warp < a.lanes.rows && row < a.rows};
+}
+
+/// Sum over the threads of a row, complete in the first of them. Called by the whole warp.
+template <class T>
+__device__ __forceinline__ T sum_over_row(T value, int lane, int count) {
+  for (int step = 1; step < count; step *= 2) {
+    const T other = __shfl_down_sync(0xffffffffU, value, static_cast<unsigned>(step));
+    if (lane + step < count) value += other;
+  }
+  return value;
+}
+
+/// V neighbouring numbers, moved as one access.
+template <class T, int V>
+struct Pack {
+  T at[V];
+};
+template <int V, class T>
+__device__ __forceinline__ Pack<T, V> load(const T* from) {
+  if constexpr (V == 1) {
+    return {*from};
+  } else if constexpr (sizeof(T) == sizeof(double)) {
+    const double2 x = *reinterpret_cast<const double2*>(from);
+    return {x.x, x.y};
+  } else if constexpr (V == 2) {
+    const float2 x = *reinterpret_cast<const float2*>(from);
+    return {x.x, x.y};
+  } else {
+    const float4 x = *reinterpret_cast<const float4*>(from);
+    return {x.x, x.y, x.z, x.w};
+  }
+}
+template <int V, class T>
+__device__ __forceinline__ void store(T* to, const Pack<T, V>& x) {
+  if constexpr (V == 1)
+    *to = x.at[0];
+  else if constexpr (sizeof(T) == sizeof(double))
+    *reinterpret_cast<double2*>(to) = make_double2(x.at[0], x.at[1]);
+  else if constexpr (V == 2)
+    *reinterpret_cast<float2*>(to) = make_float2(x.at[0], x.at[1]);
+  else
+    *reinterpret_cast<float4*>(to) = make_float4(x.at[0], x.at[1], x.at[2], x.at[3]);
+}
+/// True if rows of `latent` numbers at `p` can be moved V at a time.
+template <int V, class T>
+bool in_packs(const T* p) {
+  return reinterpret_cast<std::uintptr_t>(p) % (V * sizeof(T)) == 0;
+}
+
+/// V standard normal numbers from `element` on, which is a multiple of V.
+template <int V, class T>
+__device__ __forceinline__ Pack<T, V> normals(const Random& random, std::uint64_t element) {
+  Pack<T, V> z;
+  if constexpr (V == 4) {
+    random.normal_block(element / 4, z.at);
+  } else if constexpr (V == 2) {
+    random.normal_pair(element / 2, z.at[0], z.at[1]);
+  } else {
+    T first, second;
+    random.normal_pair(element / 2, first, second);
+    z.at[0] = element % 2 == 0 ? first : second;
+  }
+  return z;
+}
+
+template <class A>
+__device__ __forceinline__ Random random_of(const A& a) {
+  return a.step == nullptr ? a.random : a.random.at_step(*a.step);
+}
+
+/// Bit e: expert e is observed in this row.
+template <class A>
+__device__ __forceinline__ std::uint32_t observed_in(const A& a, std::ptrdiff_t row) {
+  if (a.observed == nullptr) return ~std::uint32_t{0};
+  std::uint32_t bits = 0;
+  for (int e = 0; e < a.experts; ++e)
+    bits |= static_cast<std::uint32_t>(a.observed[row * a.experts + e] != 0) << e;
+  return bits;
+}
+
+/// The values of a thread in shared memory: number i of thread t at i * threads + t.
+template <class T>
+struct Slots {
+  T* first;
+  __device__ T& operator[](int i) const { return first[i * static_cast<int>(blockDim.x)]; }
+  __device__ Slots from(int i) const { return {&(*this)[i]}; }
+};
+
+/// Numbers in shared memory that one thread needs: the sums of divergences, and what one dimension
+/// takes, forwards and backwards.
+inline int forward_slots(int experts, int products) { return 2 * experts + 2 * products; }
+inline int backward_slots(int experts, int products) { return 5 * experts + 4 * products; }
+
+/// log_scale of all experts in use, which products of the same floor share.
+template <class T, class A>
+__device__ __forceinline__ void read_scales(const A& a, std::uint32_t observed, std::ptrdiff_t at,
+                                            T floor, Slots<T> log_scales) {
+  for (int e = 0; e < a.experts; ++e)
+    if ((observed >> e & 1U) != 0)
+      log_scales[e] = log_scale(a.expert[e].value[at + a.latent], floor);
+}
+
+template <class T, class A>
+__device__ __forceinline__ Normal<T> posterior_of(const A& a, int p, Slots<T> posteriors) {
+  if (p == prior) return {T(0), T(0)};
+  return {posteriors[p], posteriors[a.products + p]};
+}
+
+/// Values of one dimension of one row, with logarithms throughout.
+template <class T, class A>
+__device__ __forceinline__ void fuse_dimension(const A& a, const Random& random,
+                                               std::uint32_t observed, std::ptrdiff_t row, int dim,
+                                               Slots<T> sums, Slots<T> slots) {
+  const Slots<T> location = slots, scale = slots.from(a.experts);
+  const Slots<T> posteriors = slots.from(2 * a.experts);
+  const std::ptrdiff_t at = row * 2 * a.latent + dim;
+  for (int e = 0; e < a.experts; ++e) location[e] = a.expert[e].value[at];
+  for (int p = 0; p < a.products; ++p) {
+    const auto& product = a.product[p];
+    if (p == 0 || product.floor != a.product[p - 1].floor)
+      read_scales(a, observed, at, product.floor, scale);
+    const T power = product.variance ? T(-1) : T(-2);
+    const std::uint32_t members = product.experts & observed;
+    ProductSum<T> sum;
+    for (int e = 0; e < a.experts; ++e)
+      if ((members >> e & 1U) != 0) sum.add({location[e], power * scale[e]});
+    if (product.prior) sum.add({T(0), T(0)});
+    const Normal<T> q = sum.result();
+    posteriors[p] = q.location;
+    posteriors[a.products + p] = q.log_precision;
+    product.posterior[at] = q.location;
+    product.posterior[at + a.latent] = q.log_precision;
+  }
+  for (int k = 0; k < a.divergences; ++k)
+    sums[k] += divergence(posterior_of(a, a.divergence[k].from, posteriors),
+                          posterior_of(a, a.divergence[k].to, posteriors));
+  for (int s = 0; s < a.draws; ++s) {
+    const Normal<T> q = posterior_of(a, a.draw[s].product, posteriors);
+    const std::uint64_t element = (a.first_row + static_cast<std::uint64_t>(row)) *
+                                      static_cast<std::uint64_t>(a.latent) +
+                                  static_cast<std::uint64_t>(dim);
+    const T z = normals<1, T>(random.with_stream(a.draw[s].stream), element).at[0];
+    a.draw[s].sample[row * a.latent + dim] =
+        q.location + z * math::exp(T(-0.5) * q.log_precision);
+  }
+}
+
+/// Gradients of one dimension of one row, with logarithms throughout:
+///   d location / d mu_e = w_e, d location / d l_e = w_e (mu_e - location), d l / d l_e = w_e, with
+///   w_e = e^(l_e - l).
+template <class T, class A>
+__device__ __forceinline__ void spread_dimension(const A& a, std::uint32_t observed,
+                                                 std::ptrdiff_t row, int dim, Slots<T> slots) {
+  const Slots<T> location = slots, scale = slots.from(a.experts), slope = slots.from(2 * a.experts);
+  const Slots<T> to_location = slots.from(3 * a.experts), to_raw = slots.from(4 * a.experts);
+  const Slots<T> posteriors = slots.from(5 * a.experts);
+  const Slots<T> g = posteriors.from(2 * a.products), g_l = g.from(a.products);
+  const std::ptrdiff_t at = row * 2 * a.latent + dim;
+  for (int e = 0; e < a.experts; ++e) {
+    location[e] = a.expert[e].value[at];
+    to_location[e] = to_raw[e] = T(0);
+  }
+  for (int p = 0; p < a.products; ++p) {
+    const auto& product = a.product[p];
+    posteriors[p] = product.posterior[at];
+    posteriors[a.products + p] = product.posterior[at + a.latent];
+    g[p] = product.gradient == nullptr ? T(0) : product.gradient[at];
+    g_l[p] = product.gradient == nullptr ? T(0) : product.gradient[at + a.latent];
+  }
+  for (int k = 0; k < a.divergences; ++k) {
+    const auto& d = a.divergence[k];
+    if (d.gradient == nullptr) continue;
+    const T weight = d.gradient[row];
+    const Normal<T> from = posterior_of(a, d.from, posteriors);
+    const Normal<T> to = posterior_of(a, d.to, posteriors);
+    const DivergenceSlope<T> by =
+        divergence_slope(from.location - to.location,
+                         math::exp(to.log_precision - from.log_precision),
+                         math::exp(to.log_precision));
+    g[d.from] += weight * by.location;
+    g_l[d.from] += weight * by.from;
+    if (d.to == prior || d.stop_gradient_on_target) continue;
+    g[d.to] -= weight * by.location;
+    g_l[d.to] += weight * by.to;
+  }
+  for (int s = 0; s < a.draws; ++s) {  // z = m + e^(-l / 2) epsilon
+    const auto& draw = a.draw[s];
+    if (draw.gradient == nullptr) continue;
+    const std::ptrdiff_t i = row * a.latent + dim;
+    const T gz = draw.gradient[i];
+    g[draw.product] += gz;
+    g_l[draw.product] -= T(0.5) * (draw.sample[i] - posteriors[draw.product]) * gz;
+  }
+  for (int p = 0; p < a.products; ++p) {
+    const auto& product = a.product[p];
+    if (p == 0 || product.floor != a.product[p - 1].floor) {
+      read_scales(a, observed, at, product.floor, scale);
+      for (int e = 0; e < a.experts; ++e)
+        if ((observed >> e & 1U) != 0)
+          slope[e] = log_scale_slope(a.expert[e].value[at + a.latent], scale[e]);
+    }
+    if (!product.differentiated) continue;
+    const T power = product.variance ? T(-1) : T(-2);
+    const std::uint32_t members = product.experts & observed;
+    const Normal<T> q = posterior_of(a, p, posteriors);
+    for (int e = 0; e < a.experts; ++e) {
+      if ((members >> e & 1U) == 0) continue;
+      const T w = math::exp(power * scale[e] - q.log_precision);
+      to_location[e] += w * g[p];
+      to_raw[e] += w * ((location[e] - q.location) * g[p] + g_l[p]) * power * slope[e];
+    }
+  }
+  for (int e = 0; e < a.experts; ++e) {
+    if ((observed >> e & 1U) == 0 || a.expert[e].sink == nullptr) continue;
+    a.expert[e].sink[at] += to_location[e];
+    a.expert[e].sink[at + a.latent] += to_raw[e];
+  }
+}
+
+/// What one expert contributes as plain numbers: location, scale and 1 / scale, where the scale is
+/// sigma, or with ScaleLink::variance sigma^2. Backwards the scale itself is not needed.
+template <class T, int V>
+struct PlainExpert {
+  T location[V], scale[V], inverse[V];
+};
+
+/// A posterior as plain numbers.
+template <class T, int V>
+struct PlainPosterior {
+  T location[V], log_precision[V], precision[V], variance[V];
+};
+
+/// True if plain precisions of such an expert can be added and multiplied without overflow.
+template <class T>
+POE_HD bool is_plain(T location, T scale) {
+  constexpr T most = T(1099511627776.0);  // 2^40
+  return scale >= T(1) / most && scale <= most && math::abs(location) <= most;
+}
+
+/// Product of the experts in `members`. WithLog: and its log-precision.
+template <bool WithLog, class T, int V, int E>
+__device__ __forceinline__ void plain_product(const PlainExpert<T, V> (&expert)[E],
+                                              std::uint32_t members, bool with_prior,
+                                              bool variance, PlainPosterior<T, V>& q) {
+  if (members == 0) {  // the product of nothing is the prior
+    POE_UNROLL
+    for (int j = 0; j < V; ++j) {
+      q.location[j] = q.log_precision[j] = T(0);
+      q.precision[j] = q.variance[j] = T(1);
+    }
+  } else if ((members & (members - 1)) == 0 && !with_prior) {  // the expert itself
+    each<E>([&](auto e) {
+      if ((members >> e.value & 1U) == 0) return;
+      const PlainExpert<T, V>& one = expert[e.value];
+      POE_UNROLL
+      for (int j = 0; j < V; ++j) {
+        const T i = one.inverse[j];
+        q.location[j] = one.location[j];
+        q.precision[j] = variance ? i : i * i;
+        if constexpr (WithLog) {
+          const T s = one.scale[j];
+          q.variance[j] = variance ? s : s * s;
+          q.log_precision[j] = (variance ? T(-1) : T(-2)) * math::log(s);
+        } else {
+          q.variance[j] = plain_inverse(q.precision[j]);
+        }
+      }
+    });
+  } else {
+    POE_UNROLL
+    for (int j = 0; j < V; ++j) {
+      q.precision[j] = with_prior ? T(1) : T(0);
+      q.location[j] = T(0);
+    }
+    each<E>([&](auto e) {
+      if ((members >> e.value & 1U) == 0) return;
+      const PlainExpert<T, V>& one = expert[e.value];
+      POE_UNROLL
+      for (int j = 0; j < V; ++j) {
+        const T precision = variance ? one.inverse[j] : one.inverse[j] * one.inverse[j];
+        q.precision[j] += precision;
+        q.location[j] += precision * one.location[j];
+      }
+    });
+    POE_UNROLL
+    for (int j = 0; j < V; ++j) {
+      q.variance[j] = plain_inverse(q.precision[j]);
+      q.location[j] *= q.variance[j];
+      if constexpr (WithLog) q.log_precision[j] = math::log(q.precision[j]);
+    }
+  }
+}
+
+}  // namespace poe::gaussian::gpu

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+// The same network, model and evaluation on both devices: values and gradients agree.
+#include <poe/eval/accuracy.hpp>
+#include <poe/eval/classifier.hpp>
+#include <poe/eval/importance.hpp>
+#include <poe/optim/learner_cuda.hpp>
+
+#include "../digit_model.hpp"
+#include "device.hpp"
+
+namespace {
+using namespace poe;
+using namespace poe::test;
+
+/// Results of one pass of a network: output, gradient of the input, of the parameters, statistics.
+struct Pass {
+  std::vector<double> output, input_gradient, parameter_gradient, statistics;
+};
+
+template <class T>
+std::vector<double> numbers(const T* data, std::size_t n) {
+  return {data, data + n};
+}
+
+/// Runs the network N on `rows` random samples, with the gradient cos(i) for output element i.
+template <class N, class T, class D>
+Pass pass(int rows, Mode mode, bool ids) {
+  using In = typename N::In;
+  using Out = typename N::Out;
+  const auto description = describe<N, T>("net");
+  Buffer<T> parameters(description.parameter_size), statistics(description.statistic_size);
+  initialise<T>({parameters.data(), parameters.size()}, description.parameters, 5);
+  initialise<T>({statistics.data(), statistics.size()}, description.statistics, 5);
+  Tensor<T, In> x(rows);
+  fill_normal(Random{6, 0, 0}, 0, x.flat());
+  if (ids)
+    for (std::size_t i = 0; i < x.flat().size(); ++i)
+      x.flat()[i] = static_cast<T>(Random{7, 0, 0}.below(9, i));
+  Tensor<T, Out> g(rows);
+  for (std::size_t i = 0; i < g.flat().size(); ++i)
+    g.flat()[i] = static_cast<T>(std::cos(static_cast<double>(i)));
+
+  Buffer<T, D> on_device[3] = {Buffer<T, D>(parameters.size()), Buffer<T, D>(statistics.size()),
+                               Buffer<T, D>(parameters.size())};  // the last: gradients
+  const auto put = [&](Buffer<T, D>& to, const Buffer<T>& from) {
+    if (from.size() == 0) return;
+    if constexpr (std::is_same_v<D, Cpu>)
+      std::copy(from.begin(), from.end(), to.begin());
+    else
+      cuda::upload(to.data(), from.data(), from.size() * sizeof(T), nullptr);
+  };
+  const auto get = [&](const T* from, std::size_t n) {
+    std::vector<T> values(n);
+    if (n > 0) {
+      if constexpr (std::is_same_v<D, Cpu>)
+        std::copy(from, from + n, values.begin());
+      else
+        cuda::download(values.data(), from, n * sizeof(T), nullptr);
+    }
+    return numbers(values.data(), n);
+  };
+  put(on_device[0], parameters);
+  put(on_device[1], statistics);
+  Tape<T, D> tape;
+  Context<T, D> ctx{.tape = tape,
+                    .parameters = on_device[0].data(),
+                    .gradients = on_device[2].data(),
+                    .statistics = on_device[1].data(),
+                    .mode = mode,
+                    .random = {8, 0, 2}};
+  Cursor<T, D> cursor{ctx};
+  const auto leaf = tape.leaf(to_device(ctx, x.view()));
+  const auto y = N::forward(cursor, leaf);
+  const auto weights = to_device(ctx, g.view());
+  pass_on(y.count(), weights.data, sink(y), ctx.executor());
+  tape.backward();
+  Pass result;
+  const auto out = to_host(ctx, y);
+  result.output = numbers(out.data, y.count());
+  if (!ids) result.input_gradient = get(leaf.gradient->data, leaf.count());
+  result.parameter_gradient = get(on_device[2].data(), parameters.size());
+  result.statistics = get(on_device[1].data(), statistics.size());
+  return result;
+}
+
+/// In double both devices round differently in the last bits only; every sum here has less than
+/// 10^4 terms of order one.
+template <class N>
+void require_agreement(const char* name, bool ids = false) {
+  for (const Mode mode : {Mode::train, Mode::evaluate})
+    for (const int rows : {2, 5}) {
+      INFO(name << ", " << rows << " samples, " << (mode == Mode::train ? "train" : "evaluate"));
+      const Pass cpu = pass<N, double, Cpu>(rows, mode, ids);
+      const Pass gpu = pass<N, double, Cuda>(rows, mode, ids);
+      require_close(gpu.output, cpu.output, 1e-10);
+      require_close(gpu.input_gradient, cpu.input_gradient, 1e-10);
+      require_close(gpu.parameter_gradient, cpu.parameter_gradient, 1e-10);
+      require_close(gpu.statistics, cpu.statistics, 1e-10);
+    }
+}
+
+// clang-format off
+struct Plain1 : Net<Shape<7>, Linear<33>, Relu, Linear<5>, Elu, Linear<6, false>, Sigmoid, Linear<3>, Softplus> {};
+struct Images : Net<Shape<3, 9, 8>, Conv2d<5, kernel(3, 2).stride(2, 1).pad(1)>, Relu, BatchNorm2d,
+                    ConvTranspose2d<4, kernel(3).stride(2).pad(1).output_pad(1)>, Relu, Flatten, Linear<4>> {};
+struct Pools : Net<Shape<2, 9, 7>, Conv2d<6, kernel(3).pad(1).no_bias()>, BatchNorm2d, Relu, MaxPool2d<kernel(3).stride(2).pad(1)>,
+                   BasicBlock<6, 1>, BasicBlock<8, 2>, GlobalAveragePool, Linear<3>> {};
+struct Dropped : Net<Shape<4, 3, 5>, ChannelDropout<40>, Conv2d<4, kernel(3)>, Relu, Flatten, Dropout<30>, Linear<5>> {};
+struct Sentence : Net<Shape<6>, Embedding<9, 8, 0>, Conv2d<4, kernel(3, 8)>, Relu, Flatten, Linear<3>> {};
+struct Upwards : Net<Shape<6>, Linear<12>, Reshape<3, 2, 2>, ConvTranspose2d<2, kernel(4, 3).stride(2)>> {};
+// clang-format on
+
+}  // namespace
+
+TEST_CASE("every layer gives the same values, gradients and statistics on both devices") {
+  require_agreement<Plain1>("elementwise");
+  require_agreement<Images>("convolutions");
+  require_agreement<Pools>("pooling and batch normalisation");
+  require_agreement<Dropped>("dropout");
+  require_agreement<Sentence>("embedding", true);
+  require_agreement<Upwards>("reshape");
+}
+
+TEST_CASE("completions, prior samples and log-likelihoods agree") {
+  using Small2 = Small<Top, Bottom>;
+  const Svae<float, Small2, SmallHead, Cpu> cpu_model(VaeOptions::paper());
+  const Svae<float, Small2, SmallHead, Cuda> model(VaeOptions::paper());
+  Learner<float> cpu(cpu_model.description(), 3, 1);
+  Learner<float, Cuda> gpu(model.description(), 3);
+  const Batch<float, Small2> batch(0, 0b11, 0, 9);
+  const Random noise{4, 5, 0};
+  for (const Subset given : {0b01U, 0b10U, 0b11U}) {
+    const auto a = complete(cpu_model, cpu, batch.group, given, noise);
+    const auto b = complete(model, gpu, batch.group, given, noise);
+    require_close(numbers(std::get<1>(b).data(), std::get<1>(b).flat().size()),
+                  numbers(std::get<1>(a).data(), std::get<1>(a).flat().size()), 1e-5);
+    const auto la = importance_log_likelihood(cpu_model, cpu, batch.group, given, 0b11, 7, noise);
+    const auto lb = importance_log_likelihood(model, gpu, batch.group, given, 0b11, 7, noise);
+    require_close(lb.samples, la.samples, 1e-5);
+  }
+  const auto a = draw_from_prior(cpu_model, cpu, 4, noise), b = draw_from_prior(model, gpu, 4, noise);
+  require_close(numbers(std::get<0>(b).data(), std::get<0>(b).flat().size()),
+                numbers(std::get<0>(a).data(), std::get<0>(a).flat().size()), 1e-5);
+}
+
+TEST_CASE("a classifier learns the same on both devices") {
+  // clang-format off
+  struct Tiny : Net<Shape<1, 6, 6>, Conv2d<4, kernel(3).pad(1)>, BatchNorm2d, Relu, MaxPool2d<kernel(2).stride(2)>,
+                    Flatten, Dropout<25>, Linear<3>> {};
+  // clang-format on
+  constexpr int rows = 24;
+  std::vector<std::uint8_t> pixels(rows * 36), labels(rows);
+  for (std::size_t n = 0; n < rows; ++n) {
+    labels[n] = static_cast<std::uint8_t>(n % 3);
+    for (std::size_t p = 0; p < 36; ++p)
+      pixels[n * 36 + p] =
+          static_cast<std::uint8_t>((p / 12 == n % 3 ? 150 : 0) + Random{1, 0, 0}.below(90, n * 36 + p));
+  }
+  const LabelledImages<Shape<1, 6, 6>> data{{pixels.data(), rows}, labels};
+  const ClassifierTraining how{.epochs = 8, .batch = 8, .learning_rate = 1e-2};
+  std::vector<double> losses[2];
+  Classifier<Tiny> cpu(1, 1);
+  Classifier<Tiny, Cuda> gpu(1, 1);
+  cpu.train(data, how, [&](const ClassifierProgress& p) { losses[0].push_back(p.loss); });
+  gpu.train(data, how, [&](const ClassifierProgress& p) { losses[1].push_back(p.loss); });
+  require_close(losses[1], losses[0], 1e-3);
+  REQUIRE(losses[1].back() < losses[1].front() / 2);
+  REQUIRE(gpu.accuracy(data) == cpu.accuracy(data));
+}

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: MIT
+// kernels/step.cuh against the same steps on the CPU.
+#include "../support.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include <poe/optim/step_cuda.hpp>
+
+#include "device.hpp"
+
+namespace {
+
+using poe::AdamOptions;
+using poe::StepState;
+using poe::TermShare;
+
+template <class T>
+bool same_bytes(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+template <class T>
+std::vector<T> unset(std::size_t n) {
+  return std::vector<T>(n, std::numeric_limits<T>::quiet_NaN());
+}
+
+/// The state on the device.
+class State {
+ public:
+  explicit State(const StepState& s = {}) : memory_(std::vector<StepState>{s}) {}
+  StepState* data() { return memory_.data(); }
+  StepState read(poe::Executor<poe::Cuda>& on) const { return memory_.read(on)[0]; }
+
+ private:
+  tests::OnDevice<StepState> memory_;
+};
+
+StepState at_step(std::uint32_t step, std::uint32_t fault = 0) {
+  StepState s;
+  s.step = step;
+  s.fault = fault;
+  return s;
+}
+
+/// The buffers of Adam as they lie on one device or the other.
+template <class T>
+struct Buffers {
+  std::vector<T> x, m, v, g;
+};
+
+template <class T>
+Buffers<T> some_buffers(std::size_t n) {
+  Buffers<T> b{poe::test::normals<T>(n, 1), poe::test::normals<T>(n, 2, 0.1),
+               poe::test::normals<T>(n, 3, 0.1), poe::test::normals<T>(n, 4, 0.3)};
+  for (T& v : b.v) v *= v;
+  return b;
+}
+
+template <class T>
+std::vector<T> gradient_of_step(std::size_t n, std::uint32_t step) {
+  return poe::test::normals<T>(n, 10 + step, 0.3);
+}
+
+/// `steps` steps from state->step = first; buffers begin `skip` numbers after an aligned address.
+template <class T>
+Buffers<T> adam_on_device(const AdamOptions& options, Buffers<T> start, std::uint32_t first,
+                          std::uint32_t steps, std::size_t skip) {
+  const std::size_t n = start.x.size();
+  poe::Executor<poe::Cuda> on;
+  for (auto* b : {&start.x, &start.m, &start.v, &start.g})
+    b->insert(b->begin(), skip, T(-7)), b->push_back(T(-7));
+  tests::OnDevice<T> x(start.x), m(start.m), v(start.v), g(start.g);
+  State state(at_step(first));
+  for (std::uint32_t k = 0; k < steps; ++k) {
+    const auto gradient = gradient_of_step<T>(n, first + k);
+    poe::cuda::upload(g.data() + skip, gradient.data(), n * sizeof(T), on.stream());
+    poe::adam_step(options, n, x.data() + skip, m.data() + skip, v.data() + skip, g.data() + skip,
+                   state.data(), on);
+    poe::end_step(state.data(), on);
+  }
+  const StepState end = state.read(on);
+  REQUIRE(end.step == first + steps);
+  REQUIRE(end.fault == 0);
+  Buffers<T> got{x.read(on), m.read(on), v.read(on), g.read(on)};
+  for (auto* b : {&got.x, &got.m, &got.v, &got.g}) {  // the neighbours are untouched
+    for (std::size_t i = 0; i < skip; ++i) REQUIRE((*b)[i] == T(-7));
+    REQUIRE(b->back() == T(-7));
+    b->pop_back();
+    b->erase(b->begin(), b->begin() + static_cast<std::ptrdiff_t>(skip));
+  }
+  return got;
+}
+
+template <class T>
+Buffers<T> adam_on_cpu(const AdamOptions& options, Buffers<T> b, std::uint32_t first,
+                       std::uint32_t steps) {
+  for (std::uint32_t k = 0; k < steps; ++k) {
+    b.g = gradient_of_step<T>(b.x.size(), first + k);
+    std::array<T*, 1> g{b.g.data()};
+    poe::adam_range<T>(poe::AdamStep<T>(options, first + k), b.x.data(), b.m.data(), b.v.data(), g,
+                       0, b.x.size());
+  }
+  return b;
+}
+
+/// Adam in double, as the paper writes it.
+template <class T>
+Buffers<double> adam_by_hand(const AdamOptions& o, const Buffers<T>& start, std::uint32_t first,
+                             std::uint32_t steps) {
+  Buffers<double> b;
+  b.x.assign(start.x.begin(), start.x.end());
+  b.m.assign(start.m.begin(), start.m.end());
+  b.v.assign(start.v.begin(), start.v.end());
+  for (std::uint32_t t = first; t < first + steps; ++t) {
+    const auto g = gradient_of_step<T>(b.x.size(), t);
+    for (std::size_t i = 0; i < b.x.size(); ++i) {
+      const auto gi = static_cast<double>(g[i]);
+      b.m[i] = o.beta1 * b.m[i] + (1 - o.beta1) * gi;
+      b.v[i] = o.beta2 * b.v[i] + (1 - o.beta2) * gi * gi;
+      const double m_hat = b.m[i] / (1 - std::pow(o.beta1, t));
+      const double v_hat = b.v[i] / (1 - std::pow(o.beta2, t));
+      b.x[i] -= o.learning_rate * m_hat / (std::sqrt(v_hat) + o.epsilon);
+    }
+  }
+  return b;
+}
+
+}  // namespace
+
+// Numbers in packs, in packs and a rest, one by one; blocks with several rounds.
+TEMPLATE_TEST_CASE("adam_step takes the step of the state", "[cuda]", float, double) {
+  using T = TestType;
+  AdamOptions options;
+  options.learning_rate = 0.01;
+  const std::uint32_t steps = 4;
+  // A step costs each of m, v, x a few units of numbers near 1; a few more in the factors.
+  const double tolerance = 16 * steps * static_cast<double>(std::numeric_limits<T>::epsilon());
+  for (const std::uint32_t first : {1U, 1000U})
+    for (const std::size_t n : {1U, 3U, 31U, 32U, 33U, 100U, 4099U})
+      for (const std::size_t skip : {0U, 1U}) {
+        INFO("n " << n << ", skip " << skip << ", first step " << first);
+        const Buffers<T> start = some_buffers<T>(n);
+        const auto cpu = adam_on_cpu(options, start, first, steps);
+        const auto by_hand = adam_by_hand(options, start, first, steps);
+        Buffers<T> before;
+        tests::for_each_order([&](const std::string& order) {
+          INFO(order);
+          const auto got = adam_on_device(options, start, first, steps, skip);
+          poe::test::require_close(got.x, by_hand.x, tolerance, "x by hand");
+          poe::test::require_close(got.m, by_hand.m, tolerance, "m by hand");
+          poe::test::require_close(got.v, by_hand.v, tolerance, "v by hand");
+          poe::test::require_close(got.x, cpu.x, tolerance, "x of the CPU");
+          poe::test::require_close(got.m, cpu.m, tolerance, "m of the CPU");
+          poe::test::require_close(got.v, cpu.v, tolerance, "v of the CPU");
+#if defined(POE_CUDA_ON_CPU) && !defined(__FMA__)  // nobody contracts products and sums
+          REQUIRE(same_bytes(got.x, cpu.x));
+          REQUIRE(same_bytes(got.m, cpu.m));
+          REQUIRE(same_bytes(got.v, cpu.v));
+#endif
+          REQUIRE(same_bytes(got.g, std::vector<T>(n, T(0))));
+          if (before.x.empty()) before = got;
+          REQUIRE(same_bytes(got.x, before.x));
+          REQUIRE(same_bytes(got.m, before.m));
+          REQUIRE(same_bytes(got.v, before.v));
+        });
+      }
+}
+
+// More numbers than the resident threads take in two rounds.
+TEMPLATE_TEST_CASE("adam_step walks over large buffers", "[cuda]", float, double) {
+  using T = TestType;
+  const auto threads =
+      std::size_t{2048} * static_cast<std::size_t>(poe::cuda::device_info().multiprocessors);
+  for (const std::size_t skip : {0U, 1U}) {
+    const std::size_t n = (skip == 0 ? 16 / sizeof(T) : 1) * threads * 2 + 37;
+    const Buffers<T> start = some_buffers<T>(n);
+    const auto want = adam_by_hand(AdamOptions{}, start, 3, 1);
+    const auto got = adam_on_device(AdamOptions{}, start, 3, 1, skip);
+    const double tolerance = 16 * static_cast<double>(std::numeric_limits<T>::epsilon());
+    poe::test::require_close(got.x, want.x, tolerance, "x");
+    poe::test::require_close(got.m, want.m, tolerance, "m");
+    poe::test::require_close(got.v, want.v, tolerance, "v");
+    REQUIRE(same_bytes(got.g, std::vector<T>(n, T(0))));
+  }
+}
+
+TEMPLATE_TEST_CASE("after a fault adam_step clears the gradients alone", "[cuda][small]", float,
+                   double) {
+  using T = TestType;
+  const std::size_t n = 1001;
+  const Buffers<T> start = some_buffers<T>(n);
+  for (const std::uint32_t fault :
+       {StepState::bad_data, StepState::bad_term, StepState::bad_gradient})
+    for (const std::size_t skip : {0U, 1U})
+      tests::for_each_order([&](const std::string& order) {
+        INFO(order);
+        poe::Executor<poe::Cuda> on;
+        auto gradient = start.g;
+        gradient[5] = std::numeric_limits<T>::quiet_NaN();
+        tests::OnDevice<T> x(start.x), m(start.m), v(start.v), g(gradient);
+        State state(at_step(8, fault));
+        const std::size_t count = n - skip;
+        poe::adam_step(AdamOptions{}, count, x.data() + skip, m.data() + skip, v.data() + skip,
+                       g.data() + skip, state.data(), on);
+        poe::end_step(state.data(), on);
+        REQUIRE(same_bytes(x.read(on), start.x));
+        REQUIRE(same_bytes(m.read(on), start.m));
+        REQUIRE(same_bytes(v.read(on), start.v));
+        std::vector<T> zeros(n, T(0));
+        if (skip == 1) zeros[0] = start.g[0];
+        REQUIRE(same_bytes(g.read(on), zeros));
+        REQUIRE(state.read(on).fault == fault);
+        REQUIRE(state.read(on).step == 8);
+        REQUIRE(state.read(on).fault_step == 0);
+      });
+}
+
+TEMPLATE_TEST_CASE("a gradient that is not finite is a fault", "[cuda][small]", float, double) {
+  using T = TestType;
+  const std::size_t n = 1003;  // the last three of them are no pack of 16 bytes in float
+  const Buffers<T> start = some_buffers<T>(n);
+  for (const T bad : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity(),
+                      -std::numeric_limits<T>::infinity()})
+    for (const std::size_t at : {0U, 2U, 514U, 1002U})
+      for (const std::size_t skip : {0U, 1U})
+        tests::for_each_order([&](const std::string& order) {
+          INFO(order << ", at " << at << ", skip " << skip);
+          poe::Executor<poe::Cuda> on;
+          auto gradient = start.g;
+          gradient[at] = bad;
+          gradient[700] = bad;
+          gradient.insert(gradient.begin(), skip, T(0));
+          tests::OnDevice<T> x(std::vector<T>(n + skip, T(1))), m(std::vector<T>(n + skip, T(0))),
+              v(std::vector<T>(n + skip, T(0))), g(gradient);
+          State state(at_step(12));
+          poe::adam_step(AdamOptions{}, n, x.data() + skip, m.data() + skip, v.data() + skip,
+                         g.data() + skip, state.data(), on);
+          const StepState got = state.read(on);
+          REQUIRE(got.fault == StepState::bad_gradient);
+          REQUIRE(got.fault_step == 12);
+          REQUIRE(got.step == 12);
+          REQUIRE(same_bytes(g.read(on), std::vector<T>(n + skip, T(0))));
+          // The next step does nothing.
+          const auto lost = x.read(on);
+          poe::cuda::upload(g.data() + skip, start.g.data(), n * sizeof(T), on.stream());
+          poe::end_step(state.data(), on);
+          poe::adam_step(AdamOptions{}, n, x.data() + skip, m.data() + skip, v.data() + skip,
+                         g.data() + skip, state.data(), on);
+          REQUIRE(same_bytes(x.read(on), lost));
+          REQUIRE(same_bytes(g.read(on), std::vector<T>(n + skip, T(0))));
+          REQUIRE(state.read(on).step == 12);
+        });
+}
+
+TEST_CASE("adam_step of nothing does nothing", "[cuda]") {
+  poe::Executor<poe::Cuda> on;
+  State state;
+  poe::adam_step<float>(AdamOptions{}, 0, nullptr, nullptr, nullptr, nullptr, state.data(), on);
+  REQUIRE(state.read(on).fault == 0);
+}
+
+namespace {
+
+struct Closed {
+  std::vector<double> means;
+  StepState state;
+};
+
+Closed close_terms(const std::vector<TermShare>& terms, const std::vector<double>& sums,
+                   std::size_t rows, const StepState& start) {
+  poe::Executor<poe::Cuda> on;
+  std::vector<double> before(rows);
+  for (std::size_t r = 0; r < rows; ++r) before[r] = 0.25 * static_cast<double>(r) - 1;
+  tests::OnDevice<double> device_sums(sums), means(before);
+  State state(start);
+  poe::close_terms(terms, device_sums.data(), means.data(), state.data(), on);
+  return {means.read(on), state.read(on)};
+}
+
+/// Several terms of a row, terms without samples.
+std::vector<TermShare> some_terms(std::size_t n, std::size_t rows) {
+  std::vector<TermShare> terms(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    terms[i].total = i % 6 == 3 ? 0.0 : 100.0 + static_cast<double>(i);
+    terms[i].weight = i % 2 == 0 ? -1.0 : 0.3;
+    terms[i].row = static_cast<int>((i * 5) % rows);
+  }
+  return terms;
+}
+
+}  // namespace
+
+// 128 terms fit into one launch.
+TEST_CASE("close_terms adds means and loss in the order of the terms", "[cuda]") {
+  for (const std::size_t n : {0U, 1U, 2U, 31U, 32U, 33U, 100U, 127U, 128U, 129U, 300U}) {
+    INFO(n << " terms");
+    const std::size_t rows = n / 2 + 1;
+    const auto terms = some_terms(n, rows);
+    auto sums = poe::test::normals<double>(n + 1, 1, 1000);
+    for (std::size_t i = 0; i < n; ++i)  // not looked at
+      if (terms[i].total == 0) sums[i] = std::numeric_limits<double>::quiet_NaN();
+    StepState start = at_step(77);
+    start.loss = 12.5;
+    double loss = start.loss;
+    std::vector<double> means(rows);
+    for (std::size_t r = 0; r < rows; ++r) means[r] = 0.25 * static_cast<double>(r) - 1;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (terms[i].total == 0) continue;
+      means[static_cast<std::size_t>(terms[i].row)] += sums[i] / terms[i].total;
+      loss += terms[i].weight * (sums[i] / terms[i].total);
+    }
+    // Doubles, one rounding a term.
+    const double tolerance = 4e-16 * static_cast<double>(n + 1) * 10;
+    tests::for_each_order([&](const std::string& order) {
+      INFO(order);
+      const Closed got = close_terms(terms, sums, rows, start);
+      poe::test::require_close(got.means, means, tolerance, "means");
+      poe::test::require_close(std::vector<double>{got.state.loss}, std::vector<double>{loss},
+                               tolerance, "loss");
+      REQUIRE(got.state.fault == 0);
+      REQUIRE(got.state.step == 77);
+    });
+  }
+}
+
+TEST_CASE("a sum that is not finite stops everything", "[cuda][small]") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double inf = std::numeric_limits<double>::infinity();
+  for (const std::size_t n : {5U, 128U, 300U})
+    for (const std::size_t at : {std::size_t{0}, std::size_t{4}, n - 1})
+      for (const double bad : {nan, inf, -inf}) {
+        INFO(n << " terms, bad at " << at);
+        const auto terms = some_terms(n, 7);
+        auto sums = poe::test::normals<double>(n, 1, 1000);
+        sums[at] = bad;
+        sums[n - 1] = bad;
+        const auto nothing = close_terms({}, {}, 7, at_step(9)).means;
+        tests::for_each_order([&](const std::string& order) {
+          INFO(order);
+          const Closed got = close_terms(terms, sums, 7, at_step(9));
+          REQUIRE(got.state.fault == StepState::bad_term);
+          REQUIRE(got.state.fault_step == 9);
+          REQUIRE(got.state.fault_term == at);
+          REQUIRE(got.state.loss == 0);
+          REQUIRE(same_bytes(got.means, nothing));
+        });
+      }
+}
+
+TEST_CASE("close_terms keeps an earlier fault and adds nothing", "[cuda][small]") {
+  const auto nothing = close_terms({}, {}, 7, at_step(9)).means;
+  for (const std::size_t n : {20U, 200U})
+    for (const bool bad : {false, true}) {
+      auto sums = poe::test::normals<double>(n, 1);
+      if (bad) sums[2] = std::numeric_limits<double>::quiet_NaN();
+      const Closed got = close_terms(some_terms(n, 7), sums, 7, at_step(9, StepState::bad_data));
+      REQUIRE(got.state.fault == StepState::bad_data);
+      REQUIRE(got.state.fault_step == 0);
+      REQUIRE(got.state.fault_term == 0);
+      REQUIRE(got.state.loss == 0);
+      REQUIRE(same_bytes(got.means, nothing));
+    }
+}
+
+TEST_CASE("end_step counts steps until a fault", "[cuda][small]") {
+  poe::Executor<poe::Cuda> on;
+  State good(at_step(41)), bad(at_step(41, StepState::bad_term));
+  for (int i = 0; i < 3; ++i) {
+    poe::end_step(good.data(), on);
+    poe::end_step(bad.data(), on);
+  }
+  REQUIRE(good.read(on).step == 44);
+  REQUIRE(bad.read(on).step == 41);
+}
+
+// Rows of packs and of single numbers, narrower and wider than a block; one block and several.
+TEMPLATE_TEST_CASE("gather_rows takes the rows of its step", "[cuda]", float, double) {
+  using T = TestType;
+  const std::size_t n = 50;
+  for (const int size : {1, 2, 3, 4, 31, 32, 33, 100, 392, 1009, 1024})
+    for (const int rows : {0, 1, 33, 100})
+      for (const std::size_t skip : {0U, 1U}) {
+        INFO("size " << size << ", rows " << rows << ", skip " << skip);
+        const auto width = static_cast<std::size_t>(size);
+        const auto count = static_cast<std::size_t>(rows);
+        const std::uint32_t first_step = 5, steps = 3;
+        const int stride = rows + 7, offset = 4;
+        std::vector<std::uint32_t> schedule(steps * static_cast<std::size_t>(stride) + 1);
+        for (std::size_t i = 0; i < schedule.size(); ++i)
+          schedule[i] = static_cast<std::uint32_t>((i * 37 + 11) % n);
+        const auto data = poe::test::normals<T>(n * width + skip, 1);
+        tests::for_each_order([&](const std::string& order) {
+          INFO(order);
+          poe::Executor<poe::Cuda> on;
+          tests::OnDevice<T> from(data);
+          tests::OnDevice<std::uint32_t> index(schedule);
+          StepState start = at_step(first_step);
+          start.first_step = first_step;
+          State state(start);
+          for (std::uint32_t k = 0; k < steps; ++k) {
+            tests::OnDevice<T> out(count * width + 1);
+            poe::gather_rows<T>(from.data() + skip, size, index.data(), stride, offset, rows,
+                                state.data(), out.data(), on);
+            auto want = unset<T>(count * width + 1);
+            for (std::size_t r = 0; r < count; ++r) {
+              const std::size_t row = schedule[k * static_cast<std::size_t>(stride) + 4 + r];
+              std::copy_n(data.begin() + static_cast<std::ptrdiff_t>(skip + row * width), width,
+                          want.begin() + static_cast<std::ptrdiff_t>(r * width));
+            }
+            REQUIRE(same_bytes(out.read(on), want));
+            poe::end_step(state.data(), on);
+          }
+        });
+      }
+}
