@@ -43,8 +43,8 @@ struct TwoSums {
   }
 };
 
-/// The sum of f(i) for i in [begin, end) by the sum_height threads of one column of a block, in each
-/// of them. `inside`: whether the column exists. All threads call it, with the same range.
+/// The sum of f(i) for i in [begin, end) by the sum_height threads of one column of a block, in
+/// each of them. `inside`: whether the column exists. All threads call it, with the same range.
 template <class V, class F>
 __device__ __forceinline__ V column_sum(const F& f, bool inside, std::size_t begin,
                                         std::size_t end) {
@@ -131,9 +131,9 @@ static __global__ void __launch_bounds__(sum_width* sum_height)
     sums_of_parts(BatchNormMemory<T> m, double* sums) {
   const std::size_t c = column(), part = blockIdx.y, parts = gridDim.y;
   const bool inside = c < m.channels;
-  const double sum =
-      column_sum<double>(ValueTerm<T>{m.x + c, m.channels}, inside,
-                         part_begin(m.samples, parts, part), part_begin(m.samples, parts, part + 1));
+  const double sum = column_sum<double>(ValueTerm<T>{m.x + c, m.channels}, inside,
+                                        part_begin(m.samples, parts, part),
+                                        part_begin(m.samples, parts, part + 1));
   if (inside && threadIdx.y == 0) sums[part * m.channels + c] = sum;
 }
 template <class T>
@@ -141,12 +141,11 @@ static __global__ void __launch_bounds__(sum_width* sum_height)
     squares_of_parts(BatchNormMemory<T> m, const double* sums, double* squares) {
   const std::size_t c = column(), part = blockIdx.y, parts = gridDim.y;
   const bool inside = c < m.channels;
-  const double sum =
-      column_sum<double>(PartTerm<double>{sums + c, m.channels}, inside, 0, parts);
+  const double sum = column_sum<double>(PartTerm<double>{sums + c, m.channels}, inside, 0, parts);
   const T mean = static_cast<T>(sum / static_cast<double>(m.samples));
-  const double square =
-      column_sum<double>(SquareTerm<T>{m.x + c, m.channels, mean}, inside,
-                         part_begin(m.samples, parts, part), part_begin(m.samples, parts, part + 1));
+  const double square = column_sum<double>(SquareTerm<T>{m.x + c, m.channels, mean}, inside,
+                                           part_begin(m.samples, parts, part),
+                                           part_begin(m.samples, parts, part + 1));
   if (inside && threadIdx.y == 0) squares[part * m.channels + c] = square;
 }
 template <class T>
@@ -155,8 +154,7 @@ static __global__ void __launch_bounds__(sum_width* sum_height)
                         const double* sums, const double* squares) {
   const std::size_t c = column();
   const bool inside = c < m.channels;
-  const double sum =
-      column_sum<double>(PartTerm<double>{sums + c, m.channels}, inside, 0, parts);
+  const double sum = column_sum<double>(PartTerm<double>{sums + c, m.channels}, inside, 0, parts);
   const double square =
       column_sum<double>(PartTerm<double>{squares + c, m.channels}, inside, 0, parts);
   if (inside && threadIdx.y == 0)
@@ -174,8 +172,7 @@ static __global__ void __launch_bounds__(grid_threads)
 
 /// Rows are samples, columns packs of channels.
 template <int W, class T>
-static __global__ void __launch_bounds__(grid_threads)
-    normalise_rows(BatchNormMemory<T> m, T* y) {
+static __global__ void __launch_bounds__(grid_threads) normalise_rows(BatchNormMemory<T> m, T* y) {
   const std::size_t c = column() * W;
   if (c >= m.channels) return;
   const Pack<T, W> mean = load<W>(static_cast<const T*>(m.mean) + c);
@@ -257,8 +254,8 @@ static __global__ void __launch_bounds__(grid_threads)
     Pack<T, W> g = load<W>(dy + r * m.channels + c);
     POE_UNROLL
     for (int k = 0; k < W; ++k)
-      g.at[k] = (g.at[k] - a.at[k] - (x.at[k] - mean.at[k]) * b.at[k]) * inverse.at[k] *
-                scale.at[k];
+      g.at[k] =
+          (g.at[k] - a.at[k] - (x.at[k] - mean.at[k]) * b.at[k]) * inverse.at[k] * scale.at[k];
     put(dx, r * m.channels + c, g);
   }
 }

@@ -18,6 +18,10 @@
 #include <poe/core/error.hpp>
 #include <poe/ops/window.hpp>
 
+#if CUDNN_VERSION < 90800
+#error "poe: cuDNN 9.8 or later, which can make plans for a GPU that it only has a description of"
+#endif
+
 namespace poe::cuda::plans {
 
 /// Fails, naming the call and what cuDNN says about it, unless it returned success.

@@ -87,8 +87,7 @@ inline constexpr int grid_threads = 128;
 
 /// The blocks of grid_threads threads that the device runs at one time.
 inline std::size_t resident_blocks() {
-  return std::size_t{2048 / grid_threads} *
-         static_cast<std::size_t>(device_info().multiprocessors);
+  return std::size_t{2048 / grid_threads} * static_cast<std::size_t>(device_info().multiprocessors);
 }
 
 struct Grid {
@@ -101,9 +100,9 @@ inline Grid array_grid(std::size_t n) {
   return {dim3(static_cast<unsigned>(std::min(needed, resident_blocks()))), dim3(grid_threads)};
 }
 
-/// For a loop over a matrix of rows > 0 and columns > 0: a thread stays in its column and walks over
-/// rows, for (std::size_t r = first_row(); r < rows; r += row_step()), if column() < columns. Threads
-/// that are neighbours in x have neighbouring columns.
+/// For a loop over a matrix of rows > 0 and columns > 0: a thread stays in its column and walks
+/// over rows, for (std::size_t r = first_row(); r < rows; r += row_step()), if column() < columns.
+/// Threads that are neighbours in x have neighbouring columns.
 inline Grid matrix_grid(std::size_t rows, std::size_t columns) {
   unsigned width = 1;
   while (width < columns && width < grid_threads) width *= 2;

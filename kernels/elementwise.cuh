@@ -97,8 +97,7 @@ static __global__ void __launch_bounds__(grid_threads)
     dropout_factors(DropoutDraw draw, const std::uint32_t* step, std::size_t n, T* factors) {
   if (step != nullptr) draw.random = draw.random.at_step(*step);
   const std::uint64_t first_block = draw.first / 4;
-  const std::size_t blocks =
-      static_cast<std::size_t>((draw.first + n + 3) / 4 - first_block);
+  const std::size_t blocks = static_cast<std::size_t>((draw.first + n + 3) / 4 - first_block);
   for (std::size_t b = thread_in_grid(); b < blocks; b += threads_in_grid()) {
     POE_UNROLL
     for (unsigned k = 0; k < 4; ++k) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Table look-up on the GPU, and its gradient without atomics.
 //
-// In the gradient one block of every token position asks whether its id occurs earlier; the block of
-// the first occurrence sums all of them, in the order of position, so that the result is that of
+// In the gradient one block of every token position asks whether its id occurs earlier; the block
+// of the first occurrence sums all of them, in the order of position, so that the result is that of
 // the CPU. Every position reads the ids before it: n * n / 2 reads of 4 bytes, from the cache.
 #pragma once
 

@@ -144,8 +144,8 @@ __device__ __forceinline__ bool spread_plain(const A& a, std::uint32_t observed,
       location.at[j] += to_location[j];
       raw.at[j] += to_raw[j] * slope[e.value][j];
     }
-    store(sink, location);
-    store(sink + a.latent, raw);
+    write(sink, location);
+    write(sink + a.latent, raw);
   });
   return true;
 }

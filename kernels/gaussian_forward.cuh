@@ -57,8 +57,8 @@ __device__ __forceinline__ bool fuse_plain(const A& a, const Random& random,
       location.at[j] = q.location[j];
       log_precision.at[j] = q.log_precision[j];
     }
-    store(product.posterior + at, location);
-    store(product.posterior + at + a.latent, log_precision);
+    write(product.posterior + at, location);
+    write(product.posterior + at + a.latent, log_precision);
   });
 
   for (int k = 0; k < a.divergences; ++k) {
@@ -91,7 +91,7 @@ __device__ __forceinline__ bool fuse_plain(const A& a, const Random& random,
     Pack<T, V> z = normals<V, T>(random.with_stream(a.draw[s].stream), element);
     POE_UNROLL
     for (int j = 0; j < V; ++j) z.at[j] = location[j] + z.at[j] * plain_sqrt(variance[j]);
-    store(a.draw[s].sample + row * a.latent + dim, z);
+    write(a.draw[s].sample + row * a.latent + dim, z);
   }
   return true;
 }

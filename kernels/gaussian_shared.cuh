@@ -15,7 +15,7 @@
 // experts or products, or links with different floors) use only these.
 #pragma once
 
-#include "launch.cuh"
+#include "device.cuh"
 
 #include <poe/gaussian/plan.hpp>
 
@@ -132,36 +132,20 @@ __device__ __forceinline__ T sum_over_row(T value, int lane, int count) {
   return value;
 }
 
-/// V neighbouring numbers, moved as one access.
-template <class T, int V>
-struct Pack {
-  T at[V];
-};
+using cuda::load, cuda::Pack;
+
+/// V neighbouring numbers as one access, past the first cache, which nobody reads them from. (A
+/// plain assignment of so many numbers becomes one store each if the compiler likes that better.)
 template <int V, class T>
-__device__ __forceinline__ Pack<T, V> load(const T* from) {
-  if constexpr (V == 1) {
-    return {*from};
-  } else if constexpr (sizeof(T) == sizeof(double)) {
-    const double2 x = *reinterpret_cast<const double2*>(from);
-    return {x.x, x.y};
-  } else if constexpr (V == 2) {
-    const float2 x = *reinterpret_cast<const float2*>(from);
-    return {x.x, x.y};
-  } else {
-    const float4 x = *reinterpret_cast<const float4*>(from);
-    return {x.x, x.y, x.z, x.w};
-  }
-}
-template <int V, class T>
-__device__ __forceinline__ void store(T* to, const Pack<T, V>& x) {
+__device__ __forceinline__ void write(T* to, const Pack<T, V>& x) {
   if constexpr (V == 1)
     *to = x.at[0];
   else if constexpr (sizeof(T) == sizeof(double))
-    *reinterpret_cast<double2*>(to) = make_double2(x.at[0], x.at[1]);
+    __stcg(reinterpret_cast<double2*>(to), make_double2(x.at[0], x.at[1]));
   else if constexpr (V == 2)
-    *reinterpret_cast<float2*>(to) = make_float2(x.at[0], x.at[1]);
+    __stcg(reinterpret_cast<float2*>(to), make_float2(x.at[0], x.at[1]));
   else
-    *reinterpret_cast<float4*>(to) = make_float4(x.at[0], x.at[1], x.at[2], x.at[3]);
+    __stcg(reinterpret_cast<float4*>(to), make_float4(x.at[0], x.at[1], x.at[2], x.at[3]));
 }
 /// True if rows of `latent` numbers at `p` can be moved V at a time.
 template <int V, class T>

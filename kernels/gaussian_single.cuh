@@ -37,8 +37,8 @@ __device__ __forceinline__ Normals<T, V> load_normals(const T* at, int latent) {
 }
 template <class T, int V>
 __device__ __forceinline__ void store_normals(T* at, int latent, const Normals<T, V>& values) {
-  store(at, values.location);
-  store(at + latent, values.scale);
+  write(at, values.location);
+  write(at + latent, values.scale);
 }
 /// to += values
 template <class T, int V>
@@ -190,7 +190,7 @@ static __global__ void sample_kernel(RowShape shape, const T* normal, Random ran
     POE_UNROLL
     for (int j = 0; j < V; ++j)
       e.at[j] = q.location.at[j] + e.at[j] * math::exp(T(-0.5) * q.scale.at[j]);
-    store(z + row * shape.width + dim, e);
+    write(z + row * shape.width + dim, e);
   });
 }
 
@@ -239,7 +239,7 @@ static __global__ void log_mean_exp_gradient_kernel(RowShape shape, const T* x, 
     Pack<T, V> to = load<V>(static_cast<const T*>(sink) + at);
     POE_UNROLL
     for (int j = 0; j < V; ++j) to.at[j] += g * math::exp(part.at[j] - total);
-    store(sink + at, to);
+    write(sink + at, to);
   });
 }
 

@@ -68,8 +68,7 @@ static __global__ void __launch_bounds__(grid_threads)
     const int ow_first = v < w.kernel_w ? 0 : (v - w.kernel_w) / w.stride_w + 1;
     const int oh_last = min(h / w.stride_h, w.out_height - 1);
     const int ow_last = min(v / w.stride_w, w.out_width - 1);
-    const std::size_t outputs =
-        r / pixels * static_cast<std::size_t>(w.positions()) * channels + c;
+    const std::size_t outputs = r / pixels * static_cast<std::size_t>(w.positions()) * channels + c;
     const int self = pixel * w.channels + static_cast<int>(c);
     Pack<T, W> sum;
     POE_UNROLL
@@ -77,8 +76,7 @@ static __global__ void __launch_bounds__(grid_threads)
     if (dx.accumulate) sum = load<W>(dx.data + r * channels + c);
     for (int oh = oh_first; oh <= oh_last; ++oh)
       for (int ow = ow_first; ow <= ow_last; ++ow) {
-        const std::size_t o =
-            outputs + static_cast<std::size_t>(oh * w.out_width + ow) * channels;
+        const std::size_t o = outputs + static_cast<std::size_t>(oh * w.out_width + ow) * channels;
         const Pack<int, W> won = load<W>(winner + o);
         const Pack<T, W> g = load<W>(dy + o);
         POE_UNROLL
@@ -171,15 +169,15 @@ void pixel_mean(int rows, int pixels, int channels, const T* x, T* y, Executor<C
   if (rows == 0 || channels == 0) return;
   unsigned width = 1;
   while (width < static_cast<unsigned>(channels) && width < 32) width *= 2;
-  const std::size_t across = cuda::blocks_for<std::size_t>(static_cast<std::size_t>(channels), width);
-  const std::size_t down = std::min({static_cast<std::size_t>(rows),
-                                     std::max<std::size_t>(cuda::resident_blocks() / across, 1),
-                                     std::size_t{65535}});
-  cuda::launch(cuda::mean_over_pixels<T>,
-               dim3(static_cast<unsigned>(across), static_cast<unsigned>(down)),
-               dim3(width, cuda::mean_threads / width), 0, on.stream(),
-               static_cast<std::size_t>(rows), static_cast<std::size_t>(pixels),
-               static_cast<std::size_t>(channels), x, y);
+  const std::size_t across =
+      cuda::blocks_for<std::size_t>(static_cast<std::size_t>(channels), width);
+  const std::size_t down =
+      std::min({static_cast<std::size_t>(rows),
+                std::max<std::size_t>(cuda::resident_blocks() / across, 1), std::size_t{65535}});
+  cuda::launch(
+      cuda::mean_over_pixels<T>, dim3(static_cast<unsigned>(across), static_cast<unsigned>(down)),
+      dim3(width, cuda::mean_threads / width), 0, on.stream(), static_cast<std::size_t>(rows),
+      static_cast<std::size_t>(pixels), static_cast<std::size_t>(channels), x, y);
 }
 
 template <class T>

@@ -2,8 +2,9 @@
 // Transposes and copies of blocks of a matrix on the GPU; nothing is summed but into a sink.
 //
 // A sample is transposed tile by tile through shared memory, so that both the loads and the stores
-// of a warp are contiguous. Where one side of it is short (channels of a picture), threads lie along
-// the long side and each walks over the short one: the short rows of a warp are contiguous together.
+// of a warp are contiguous. Where one side of it is short (channels of a picture), threads lie
+// along the long side and each walks over the short one: the short rows of a warp are contiguous
+// together.
 #pragma once
 
 #include "elementwise.cuh"
@@ -34,9 +35,8 @@ static __global__ void __launch_bounds__(tile_side* tile_height)
     for (int k = 0; k < tile_side; k += tile_height) {
       const int i = i0 + y + k, j = j0 + x;
       if (i < m && j < n)
-        tile[y + k][x] =
-            from[sample + static_cast<std::size_t>(i) * static_cast<std::size_t>(n) +
-                 static_cast<std::size_t>(j)];
+        tile[y + k][x] = from[sample + static_cast<std::size_t>(i) * static_cast<std::size_t>(n) +
+                              static_cast<std::size_t>(j)];
     }
     __syncthreads();
     POE_UNROLL

@@ -7,10 +7,10 @@
 // step. A slab lies depth-major, slab[k][i], so that a thread reads 16 bytes of neighbouring rows
 // (or columns) at once.
 //
-// What is multiplied is told by two Factors, where a number lies by the two Axes of a Factor: an
-// axis turns an index into a Place, and the number is at the sum of two places, if that is inside
-// the image, and 0 otherwise. So convolution needs no matrix of patches, and a plain matrix is an
-// image of one pixel. Every sum is taken in the order of the depth.
+// Each of the two matrices is a Factor with two axes. An axis turns an index into a Place; the
+// number is at the sum of two places if that is inside the image, and is 0 otherwise. So
+// convolution needs no matrix of patches, and a plain matrix is an image of one pixel. Every sum is
+// taken in the order of the depth.
 #pragma once
 
 #include "device.cuh"
@@ -64,6 +64,7 @@ template <class T, class Extent, class AcrossAxis, class DepthAxis, int Width, b
 struct Factor {
   static constexpr int width = Width;
   static constexpr bool along_depth = AlongDepth;
+  static constexpr bool tabulated = DepthAxis::tabulated;
   const T* data;
   Extent extent;
   AcrossAxis across;
@@ -106,11 +107,19 @@ class Loader {
   static_assert(spread * run == Threads && outer * spread == (F::along_depth ? Size : depth));
 
  public:
-  /// Places of the rows, decoded once per block and shared, where each thread loads from many.
-  static constexpr int shared_places = F::along_depth ? Size : 1;
+  /// Places across are shared where a thread loads from many rows: decoded once per block.
+  /// Places along the depth are shared where they take long to decode: those of two slabs.
+  static constexpr int across_places = F::along_depth ? Size : 0;
+  static constexpr int depth_places = F::tabulated ? 2 * depth : 0;
+  static constexpr int shared_places = across_places + depth_places + (F::along_depth ? 0 : 1);
 
   __device__ __forceinline__ Loader(const F& factor, Place* places, int first, int thread)
-      : factor_(factor), places_(places), lane_(thread % run), lead_(thread / run) {
+      : factor_(factor),
+        places_(places),
+        depth_places_(places + across_places),
+        thread_(thread),
+        lane_(thread % run),
+        lead_(thread / run) {
     if constexpr (F::along_depth) {
       for (int i = thread; i < Size; i += Threads) places[i] = factor.across(first + i);
     } else {
@@ -118,13 +127,25 @@ class Loader {
     }
   }
 
-  /// Starts the loads of the slab that begins at depth k0.
-  __device__ __forceinline__ void fetch(int k0) {
+  /// Decodes the slab that begins at depth k0 into one of two tables. A barrier must follow.
+  __device__ __forceinline__ void decode(int table, int k0) {
+    if constexpr (F::tabulated)
+      if (thread_ < depth) depth_places_[table * depth + thread_] = factor_.depth(k0 + thread_);
+  }
+
+  /// Starts the loads of the slab that begins at depth k0 and was decoded into the table.
+  __device__ __forceinline__ void fetch(int table, int k0) {
+    const auto place = [&](int k) {
+      if constexpr (F::tabulated)
+        return depth_places_[table * depth + k];
+      else
+        return factor_.depth(k0 + k);
+    };
     POE_UNROLL
     for (int i = 0; i < inner; ++i) {
       const int in_run = (i * run + lane_) * width;
       Place d = nowhere();
-      if constexpr (F::along_depth) d = factor_.depth(k0 + in_run);
+      if constexpr (F::along_depth) d = place(in_run);
       POE_UNROLL
       for (int o = 0; o < outer; ++o) {
         const int other = o * spread + lead_;
@@ -132,7 +153,7 @@ class Loader {
         if constexpr (F::along_depth)
           from = factor_.at(places_[other], d);
         else
-          from = factor_.at(mine_, factor_.depth(k0 + other));
+          from = factor_.at(mine_, place(other));
         Pack<T, width>& to = held_[i * outer + o];
         if (from != nullptr)
           to = load<width>(from);
@@ -168,7 +189,8 @@ class Loader {
  private:
   const F& factor_;
   const Place* places_;
-  int lane_, lead_;
+  Place* depth_places_;
+  int thread_, lane_, lead_;
   Place mine_ = nowhere();
   Pack<T, width> held_[inner * outer];
 };
@@ -201,8 +223,10 @@ struct FusedMultiplyAdd {
       row_ = (warp / Tile::warps_across * 4 + lane / 8) * pack;
       column_ = (warp % Tile::warps_across * 8 + lane % 8) * pack;
       POE_UNROLL
-      for (int i = 0; i < Tile::thread_rows; ++i) POE_UNROLL
-      for (int j = 0; j < Tile::thread_columns; ++j) sum_[i][j] = T(0);
+      for (int i = 0; i < Tile::thread_rows; ++i) {
+        POE_UNROLL
+        for (int j = 0; j < Tile::thread_columns; ++j) sum_[i][j] = T(0);
+      }
     }
 
     /// Adds the product of two slabs.
@@ -217,9 +241,11 @@ struct FusedMultiplyAdd {
         for (int j = 0; j < column_packs; ++j)
           right[j] = load<wide<T>>(b + SlabB::at(k, column(j)));
         POE_UNROLL
-        for (int i = 0; i < Tile::thread_rows; ++i) POE_UNROLL
-        for (int j = 0; j < Tile::thread_columns; ++j)
-          sum_[i][j] += left[i / pack].at[i % pack] * right[j / pack].at[j % pack];
+        for (int i = 0; i < Tile::thread_rows; ++i) {
+          POE_UNROLL
+          for (int j = 0; j < Tile::thread_columns; ++j)
+            sum_[i][j] += left[i / pack].at[i % pack] * right[j / pack].at[j % pack];
+        }
       }
     }
 
@@ -265,11 +291,20 @@ __device__ __forceinline__ void multiply_tile(const A& a, const B& b, int first_
   using SlabB = Slab<T, Tile::columns, B>;
   Loader<T, Tile::rows, Tile::threads, A> load_a(a, places_a, first_row, thread);
   Loader<T, Tile::columns, Tile::threads, B> load_b(b, places_b, first_column, thread);
+  const auto decode = [&](int i) {
+    if (i >= last) return;
+    load_a.decode((i - first) % 2, depth_of(i));
+    load_b.decode((i - first) % 2, depth_of(i));
+  };
+  const auto fetch = [&](int i) {
+    load_a.fetch((i - first) % 2, depth_of(i));
+    load_b.fetch((i - first) % 2, depth_of(i));
+  };
+  decode(first);
+  decode(first + 1);
   __syncthreads();
   if (first < last) {
-    const int k = depth_of(first);
-    load_a.fetch(k);
-    load_b.fetch(k);
+    fetch(first);
     load_a.commit(slabs_a);
     load_b.commit(slabs_b);
   }
@@ -277,11 +312,8 @@ __device__ __forceinline__ void multiply_tile(const A& a, const B& b, int first_
   for (int i = first; i < last; ++i) {
     const int now = (i - first) % 2, next = 1 - now;
     const bool more = i + 1 < last;
-    if (more) {
-      const int k = depth_of(i + 1);
-      load_a.fetch(k);
-      load_b.fetch(k);
-    }
+    if (more) fetch(i + 1);
+    decode(i + 2);  // over the table of slab i, which was fetched before the last barrier
     sums.template add<SlabA, SlabB>(slabs_a + now * SlabA::numbers, slabs_b + now * SlabB::numbers);
     if (more) {
       load_a.commit(slabs_a + next * SlabA::numbers);

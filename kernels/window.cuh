@@ -20,6 +20,7 @@ namespace poe::cuda {
 
 /// Rows or columns of a matrix: index i at i * stride.
 struct Line {
+  static constexpr bool tabulated = false;
   int count, stride;
   POE_HD Place operator()(int i) const {
     return {static_cast<std::ptrdiff_t>(i) * stride, i < count ? 0 : -1, 0};
@@ -30,6 +31,7 @@ struct Line {
 /// the offset of that pixel in an image whose rows and pixels have these sizes. The fastest index
 /// is j, or the sample.
 struct Positions {
+  static constexpr bool tabulated = true;
   int count;
   bool sample_fastest;
   Divisor inner, middle;  // by the extents of the fastest and of the second index
@@ -50,6 +52,7 @@ struct Positions {
 /// All (tap row, tap column, channel) of a kernel, channel fastest: the pixels from the one under
 /// tap 0, and their offset.
 struct Taps {
+  static constexpr bool tabulated = false;
   int count;
   Divisor channels, across;
   int step;         // pixels from tap to tap

@@ -11,8 +11,8 @@
 
 namespace tests {
 
-/// An array that begins `offset` numbers after an address aligned to 256 bytes: of a pointer kernels
-/// may assume alignment to T only.
+/// An array that begins `offset` numbers after an address aligned to 256 bytes: of a pointer
+/// kernels may assume alignment to T only.
 template <class T>
 class Placed {
  public:

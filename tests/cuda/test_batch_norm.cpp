@@ -138,8 +138,7 @@ void check_statistics(Shape s, std::size_t offset) {
   }
   // Sums are in double, here and there in another order; then come the roundings of each result
   // to T, of the mean before the squares, and of momentum.
-  const double tolerance =
-      8 * epsilon<T> + sum_tolerance<double>(static_cast<double>(s.samples));
+  const double tolerance = 8 * epsilon<T> + sum_tolerance<double>(static_cast<double>(s.samples));
   require_close(entry(all, 0, s.channels), want.mean, tolerance, "mean");
   require_close(entry(all, 1, s.channels), inverse, 4 * tolerance, "inverse");
   require_close(entry(all, 2, s.channels), mean, tolerance, "running mean");
@@ -162,8 +161,8 @@ void check_passes(Shape s, std::size_t place, bool train) {
 
   std::vector<double> y(count), put(count), added(count), y_bound(count), put_bound(count);
   std::vector<double> first(s.channels), second(s.channels), first_size(s.channels),
-      second_size(s.channels), by_scale(s.channels), by_shift(s.channels),
-      scale_bound(s.channels), shift_bound(s.channels);
+      second_size(s.channels), by_scale(s.channels), by_shift(s.channels), scale_bound(s.channels),
+      shift_bound(s.channels);
   const auto number = [](T v) { return static_cast<double>(v); };
   const auto normal = [&](std::size_t e) {
     const std::size_t c = e % s.channels;
@@ -194,8 +193,8 @@ void check_passes(Shape s, std::size_t place, bool train) {
     const std::size_t c = e % s.channels;
     const double factor = number(inverse[c]) * number(scale[c]);
     y[e] = normal(e) * number(scale[c]) + number(shift[c]);
-    y_bound[e] = 8 * epsilon<T> *
-                 (normal_size(e) * std::abs(number(scale[c])) + std::abs(number(shift[c])));
+    y_bound[e] =
+        8 * epsilon<T> * (normal_size(e) * std::abs(number(scale[c])) + std::abs(number(shift[c])));
     double g = number(dy[e]), size = std::abs(number(dy[e]));
     if (train) {
       g -= (first[c] + normal(e) * second[c]) / total;
@@ -272,9 +271,9 @@ TEMPLATE_TEST_CASE("one sample has no statistics", "", float, double) {
   On on;
   const Shape s{1, 3};
   Arrays<TestType> a(s, inputs<TestType>(s), 0, 0);
-  REQUIRE_THROWS_WITH(poe::batch_statistics(a.memory, {}, {}, on),
-                      Catch::Contains("more than one value per channel") &&
-                          Catch::Contains("got 1"));
+  REQUIRE_THROWS_WITH(
+      poe::batch_statistics(a.memory, {}, {}, on),
+      Catch::Contains("more than one value per channel") && Catch::Contains("got 1"));
 }
 
 TEMPLATE_TEST_CASE("running statistics are used", "", float, double) {

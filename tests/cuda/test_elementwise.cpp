@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Elementwise kernels against their definitions in double: ragged sizes, arrays that begin anywhere.
+// Elementwise kernels against their definitions in double: ragged sizes, arrays that begin
+// anywhere.
 #include <cmath>
 
 #include <poe/ops/elementwise.hpp>
@@ -185,8 +186,15 @@ TEMPLATE_TEST_CASE("units of a sample times their factors", "", float, double) {
     int rows, size, units;
   };
   // Units that divide the size, and not; more rows than a grid has; rows of several blocks.
-  for (const Shape s : {Shape{1, 1, 1}, {3, 12, 4}, {3, 8, 2}, {5, 31, 31}, {33, 100, 100},
-                        {7, 9 * 32, 32}, {2, 1200, 1200}, {4, 10, 3}, {2200, 131, 131},
+  for (const Shape s : {Shape{1, 1, 1},
+                        {3, 12, 4},
+                        {3, 8, 2},
+                        {5, 31, 31},
+                        {33, 100, 100},
+                        {7, 9 * 32, 32},
+                        {2, 1200, 1200},
+                        {4, 10, 3},
+                        {2200, 131, 131},
                         {2200, 516, 4}})
     for (const auto& place : places) {
       // Long ones at two places only.

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <poe/core/config.hpp>
 #include <poe/ops/conv_cuda.hpp>
 #include <poe/ops/engine_cuda.hpp>
 
@@ -234,7 +235,7 @@ TEST_CASE("engines compute every layer of the papers as it is defined") {
     }
 }
 
-TEST_CASE("engines and every epilogue, every number of rows", "[small]") {
+TEST_CASE("engines and every epilogue, every number of rows") {
   if (engines().empty()) {
     SUCCEED("no engines in this build");
     return;
@@ -275,13 +276,13 @@ TEST_CASE("engines agree with our kernels on a batch of 100") {
     }
 }
 
-TEST_CASE("an engine in a captured graph computes the same bytes as outside", "[small]") {
+TEST_CASE("an engine in a captured graph computes the same bytes as outside") {
   if (engines().empty()) {
     SUCCEED("no engines in this build");
     return;
   }
-  for (const Window& w : {tests::halving(64, 7, 14, 128), tests::linear(768, 512)}) {
-    const Layer layer(w, 100);
+  for (const Window& w : {tests::halving(8, 7, 14, 16), tests::linear(96, 64)}) {
+    const Layer layer(w, 20);
     for (const ProductEngine* engine : engines())
       for (const auto product : {Run::large_to_small, Run::small_to_large, Run::weight_gradient}) {
         Executor<Cuda> on;
@@ -300,7 +301,7 @@ TEST_CASE("an engine in a captured graph computes the same bytes as outside", "[
   }
 }
 
-TEST_CASE("during a capture cuDNN is not asked for new plans", "[small]") {
+TEST_CASE("during a capture cuDNN is not asked for new plans") {
   if (cuda::cudnn() == nullptr) {
     SUCCEED("no cuDNN in this build");
     return;

@@ -82,9 +82,9 @@ const std::vector<Places> places{{0, 0, 0}, {1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
 template <class T>
 void check_max_pool(const Window& w, int rows, const Places& place, const std::vector<T>& x) {
   INFO(rows << " samples, " << w.channels << " channels, " << w.height << " x " << w.width
-            << ", kernel " << w.kernel_h << " x " << w.kernel_w << ", stride " << w.stride_h << " x "
-            << w.stride_w << ", padding " << w.pad_h << " x " << w.pad_w << ", offsets " << place.x
-            << place.y << place.winner);
+            << ", kernel " << w.kernel_h << " x " << w.kernel_w << ", stride " << w.stride_h
+            << " x " << w.stride_w << ", padding " << w.pad_h << " x " << w.pad_w << ", offsets "
+            << place.x << place.y << place.winner);
   On on;
   const Pooled<T> want = pooled(w, rows, x);
   const std::size_t in = x.size(), out = want.y.size();
@@ -109,8 +109,8 @@ void check_max_pool(const Window& w, int rows, const Places& place, const std::v
   std::vector<double> put(in), added(old.begin(), old.end());
   for (std::size_t o = 0; o < out; ++o) {
     const std::size_t sample = o / (out / static_cast<std::size_t>(rows));
-    const std::size_t i = sample * static_cast<std::size_t>(w.large()) +
-                          static_cast<std::size_t>(want.winner[o]);
+    const std::size_t i =
+        sample * static_cast<std::size_t>(w.large()) + static_cast<std::size_t>(want.winner[o]);
     put[i] += static_cast<double>(dy[o]);
     added[i] += static_cast<double>(dy[o]);
   }
@@ -142,8 +142,8 @@ struct Means {
 template <class T>
 void check_mean(Means s, std::size_t x_offset, std::size_t y_offset) {
   On on;
-  INFO(s.rows << " samples, " << s.pixels << " pixels, " << s.channels
-              << " channels, offsets " << x_offset << y_offset);
+  INFO(s.rows << " samples, " << s.pixels << " pixels, " << s.channels << " channels, offsets "
+              << x_offset << y_offset);
   const auto rows = static_cast<std::size_t>(s.rows), pixels = static_cast<std::size_t>(s.pixels),
              channels = static_cast<std::size_t>(s.channels);
   const std::size_t large = rows * pixels * channels, small = rows * channels;
@@ -177,12 +177,12 @@ void check_mean(Means s, std::size_t x_offset, std::size_t y_offset) {
 
 TEMPLATE_TEST_CASE("max-pooling over many geometries", "", float, double) {
   const std::vector<std::pair<Direction, Direction>> geometries{
-      {{8, 2, 2, 0}, {8, 2, 2, 0}},    // windows side by side
-      {{9, 3, 2, 1}, {7, 3, 2, 1}},    // overlapping, padded
-      {{5, 3, 1, 1}, {6, 2, 1, 0}},    // every pixel under many windows
-      {{8, 2, 3, 0}, {11, 2, 3, 1}},   // pixels that no window covers
-      {{1, 1, 1, 0}, {9, 4, 2, 2}},    // a line
-      {{4, 4, 4, 0}, {4, 4, 4, 0}}};   // one window
+      {{8, 2, 2, 0}, {8, 2, 2, 0}},   // windows side by side
+      {{9, 3, 2, 1}, {7, 3, 2, 1}},   // overlapping, padded
+      {{5, 3, 1, 1}, {6, 2, 1, 0}},   // every pixel under many windows
+      {{8, 2, 3, 0}, {11, 2, 3, 1}},  // pixels that no window covers
+      {{1, 1, 1, 0}, {9, 4, 2, 2}},   // a line
+      {{4, 4, 4, 0}, {4, 4, 4, 0}}};  // one window
   for (const auto& [h, w] : geometries)
     for (const int channels : {1, 3, 4, 33})
       for (const int rows : {1, 3})
@@ -198,7 +198,8 @@ TEMPLATE_TEST_CASE("max-pooling of more channels than a block has threads", "", 
   check_max_pool<TestType>(w, 2, places[1], coarse<TestType>(w, 2));
 }
 
-TEMPLATE_TEST_CASE("max-pooling of more pixels than threads that run at a time", "", float, double) {
+TEMPLATE_TEST_CASE("max-pooling of more pixels than threads that run at a time", "", float,
+                   double) {
   const Window one = window(1, {64, 2, 1, 0}, {64, 2, 1, 0});
   check_max_pool<TestType>(one, 70, places[0], coarse<TestType>(one, 70));
   const Window four = window(4, {64, 2, 2, 0}, {64, 2, 2, 0});
@@ -216,8 +217,14 @@ TEMPLATE_TEST_CASE("NaN wins in max-pooling", "", float, double) {
 
 TEMPLATE_TEST_CASE("the mean over pixels and its gradient", "", float, double) {
   // The last three: more samples than blocks, more pixels than threads, more channels than a block.
-  for (const Means s : {Means{1, 1, 1}, {3, 49, 3}, {2, 31, 4}, {5, 16, 33}, {2, 100, 2},
-                        {2300, 2, 1}, {1, 70001, 4}, {3, 5, 520}})
+  for (const Means s : {Means{1, 1, 1},
+                        {3, 49, 3},
+                        {2, 31, 4},
+                        {5, 16, 33},
+                        {2, 100, 2},
+                        {2300, 2, 1},
+                        {1, 70001, 4},
+                        {3, 5, 520}})
     for (const std::size_t offset : {0U, 1U, 2U, 3U})
       if (offset < 2 || s.pixels < 1000) check_mean<TestType>(s, offset % 2, offset / 2);
 }

@@ -79,13 +79,24 @@ TEMPLATE_TEST_CASE("samples are transposed", "", float, double) {
   struct Shape {
     int rows, m, n;
   };
-  for (const Shape s : {
-           // One side is 1: a copy.
-           Shape{3, 1, 7}, {3, 100, 1}, {1, 1, 1},
-           // A short side.
-           {5, 2, 31}, {3, 100, 3}, {2, 33, 8}, {2, 8, 300}, {1, 5, 8}, {4, 8, 8},
-           // Tiles.
-           {3, 9, 9}, {2, 31, 33}, {2, 32, 32}, {1, 100, 65}, {7, 49, 64}, {1, 9, 1009}})
+  for (const Shape s : {// One side is 1: a copy.
+                        Shape{3, 1, 7},
+                        {3, 100, 1},
+                        {1, 1, 1},
+                        // A short side.
+                        {5, 2, 31},
+                        {3, 100, 3},
+                        {2, 33, 8},
+                        {2, 8, 300},
+                        {1, 5, 8},
+                        {4, 8, 8},
+                        // Tiles.
+                        {3, 9, 9},
+                        {2, 31, 33},
+                        {2, 32, 32},
+                        {1, 100, 65},
+                        {7, 49, 64},
+                        {1, 9, 1009}})
     for (const std::size_t offset : {0U, 1U, 2U, 3U})
       check_transpose<TestType>(s.rows, s.m, s.n, offset % 2, offset / 2);
 }

@@ -99,6 +99,7 @@ struct Engine {
   unsigned count = 0;    // of threads in a block
   unsigned live = 0;     // those that have not returned
   unsigned waiting = 0;  // those at a barrier
+  unsigned meeting = 0;  // those at a collective
   unsigned phase = 0;    // barriers passed
   int yes = 0;           // votes at the barrier that is filling
   Votes votes;           // of the last full barrier

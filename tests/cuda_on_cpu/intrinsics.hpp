@@ -15,8 +15,6 @@
 #include "block.hpp"
 #include "sanitizers.hpp"
 
-// --- barriers of a block ---------------------------------------------------------------------
-
 inline void __syncthreads(poe::harness::Where where = poe::harness::Where::here()) {
   poe::harness::block_barrier("__syncthreads", false, where);
 }
@@ -32,8 +30,6 @@ inline int __syncthreads_count(int yes, poe::harness::Where where = poe::harness
 
 inline void __threadfence() { poe::harness::fence(true); }
 inline void __threadfence_block() { poe::harness::fence(false); }
-
-// --- collectives of a warp -------------------------------------------------------------------
 
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFU,
                        poe::harness::Where where = poe::harness::Where::here()) {
@@ -193,8 +189,6 @@ inline unsigned __reduce_or_sync(unsigned mask, unsigned value,
                                  poe::harness::Where where = poe::harness::Where::here()) {
   return poe::harness::joint<poe::harness::Or>("__reduce_or_sync", mask, value, where);
 }
-
-// --- atomics ---------------------------------------------------------------------------------
 
 namespace poe::harness {
 

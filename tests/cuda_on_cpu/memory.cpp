@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Every piece of device memory is a piece of the heap, with its bounds in a table.
 #include "memory.hpp"
 
 #include <cstdint>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Runs the threads of one block: each on a fibre of its own from the moment it has to wait.
-#include <algorithm>
 #include <exception>
 #include <string_view>
 #include <utility>
@@ -13,76 +12,6 @@ Engine& engine() {
   static Engine instance;
   return instance;
 }
-
-Config& config() {
-  static Config instance;
-  return instance;
-}
-
-Statistics& statistics() {
-  static Statistics instance;
-  return instance;
-}
-
-// --- the order -------------------------------------------------------------------------------
-
-POE_UNSEEN void ReadyQueue::begin(Order order, Choices& choices) {
-  order_ = order;
-  choices_ = &choices;
-  first_ = count_ = 0;
-  const auto warps = static_cast<unsigned>(kMostThreads / kWarp);
-  for (unsigned i = 0; i < warps; ++i) {
-    lanes_.data()[i] = 0;
-    rank_.data()[i] = i;
-  }
-  if (order != Order::warp_first) return;
-  for (unsigned i = warps; i-- > 1;) {
-    const auto j = static_cast<unsigned>(choices.below(i + 1));
-    const unsigned other = rank_.data()[j];
-    rank_.data()[j] = rank_.data()[i];
-    rank_.data()[i] = other;
-  }
-}
-
-POE_UNSEEN void ReadyQueue::push(unsigned* numbers, unsigned count) {
-  for (unsigned i = 0; i < count; ++i) {
-    unsigned& next = numbers[i];
-    if (order_ == Order::warp_first) {
-      lanes_.data()[next / kWarp] |= 1U << (next % kWarp);
-      continue;
-    }
-    if (order_ == Order::random) {
-      unsigned& other = numbers[i + choices_->below(count - i)];
-      const unsigned number = other;
-      other = next;
-      next = number;
-    }
-    const unsigned number = order_ == Order::reverse ? numbers[count - 1 - i] : next;
-    ring_.data()[(first_ + count_++) % kMostThreads] = number;
-  }
-}
-
-POE_UNSEEN int ReadyQueue::pop() {
-  if (order_ == Order::warp_first) {
-    for (unsigned i = 0; i < kMostThreads / kWarp; ++i) {
-      const unsigned warp = rank_.data()[i];
-      unsigned& lanes = lanes_.data()[warp];
-      if (lanes == 0) continue;
-      const int lowest = __builtin_ctz(lanes), highest = 31 - __builtin_clz(lanes);
-      const int lane = choices_->below(2) == 0 ? lowest : highest;
-      lanes &= ~(1U << lane);
-      return static_cast<int>(warp * kWarp) + lane;
-    }
-    return -1;
-  }
-  if (count_ == 0) return -1;
-  const unsigned number = ring_.data()[first_];
-  first_ = (first_ + 1) % kMostThreads;
-  --count_;
-  return static_cast<int>(number);
-}
-
-// --- fibres ----------------------------------------------------------------------------------
 
 namespace {
 
@@ -127,8 +56,6 @@ POE_UNSEEN void make_current(CudaThread& thread) {
   thread.state = State::running;
   threadIdx = thread.index;
 }
-
-// --- reports ---------------------------------------------------------------------------------
 
 std::string text(Where where) {
   const std::string_view path = where.file;
@@ -175,8 +102,6 @@ POE_UNSEEN bool wait_alike(const CudaThread& a, const CudaThread& b) {
 
 }  // namespace
 
-// --- one thread ------------------------------------------------------------------------------
-
 POE_UNSEEN void wait_for_others(CudaThread& self) {
   ++statistics().waits;
   const int next = engine().ready.pop();
@@ -220,7 +145,7 @@ POE_UNSEEN void finish(CudaThread& self) {
   --e.live;
   ++statistics().threads;
   if (e.waiting > 0 && e.waiting == e.live) release_barrier();
-  complete_collective(self);
+  if (e.meeting > 0) complete_collective(self);
 }
 
 /// Runs the current thread to its end. -> the one to go on with, or -1 if there is none
@@ -293,8 +218,6 @@ POE_UNSEEN void fence(bool whole_device) {
   signal(point);
 }
 
-// --- one block, one grid ---------------------------------------------------------------------
-
 namespace {
 
 /// The threads that a stopped launch left in the middle of the kernel are forgotten.
@@ -312,7 +235,7 @@ POE_UNSEEN void run_block() {
   Engine& e = engine();
   ++e.serial;
   e.live = e.count;
-  e.waiting = e.phase = 0;
+  e.waiting = e.meeting = e.phase = 0;
   e.yes = 0;
   if constexpr (kThreadSanitizer)
     e.points.block = static_cast<char*>(e.arena.take(OrderPoints::kBytes));

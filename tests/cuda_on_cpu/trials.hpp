@@ -48,6 +48,16 @@ struct OwnStream {
   operator cuda::Stream() const { return stream; }
 };
 
+/// Runs a kernel over an array of n words, first filled with NaN, and returns it.
+template <class T, class... P, class... A>
+std::vector<T> run_kernel(void (*kernel)(T*, P...), dim3 grid, dim3 block, std::size_t n,
+                          A... arguments) {
+  const OwnStream stream;
+  const OnDevice<T> memory(n);
+  cuda::launch(kernel, grid, block, 0, stream, memory.data(), arguments...);
+  return memory.values(stream);
+}
+
 /// Numbers in (0, 1), the same for the same seed.
 inline std::vector<float> numbers(std::size_t n, unsigned seed) {
   std::vector<float> x(n);

@@ -42,6 +42,7 @@ POE_UNSEEN void complete_if_all_came(const CudaThread& thread) {
     requests[lane] = other.call.request;
     numbers[count++] = base + lane;
   }
+  e.meeting -= count;
   e.ready.push(numbers, count);
   if (call.complete) call.complete(requests, call);
 }
@@ -70,6 +71,7 @@ POE_UNSEEN void warp_collective(const Collective& call) {
   self.waits_in = call.name;
   self.where = call.where;
   self.call = call;
+  ++e.meeting;
   complete_collective(self);
   wait_for_others(self);
   if (call.orders_memory) observe(point);

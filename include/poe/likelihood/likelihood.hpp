@@ -13,11 +13,11 @@
 // `parameters` is the decoder's output for the sample and x the observed sample.
 #pragma once
 
-#include <cmath>
 #include <span>
 
 #include <poe/autograd/context.hpp>
 #include <poe/core/math.hpp>
+#include <poe/likelihood/element.hpp>
 #include <poe/likelihood/score.hpp>
 
 namespace poe {
@@ -38,6 +38,18 @@ POE_ALWAYS_INLINE T sum_over(int n, F&& f) {
   return sum;
 }
 
+/// The log-density of `size` independent elements; in `slope`, if not null, its derivatives.
+template <class T, class Element>
+T sum_elements(Element element, const T* parameters, const T* x, int size, T* slope) {
+  if (slope == nullptr)
+    return sum_over<T>(size, [=](int i) { return element(parameters[i], x[i]).value; });
+  return sum_over<T>(size, [=](int i) {
+    const Scored<T> scored = element(parameters[i], x[i]);
+    slope[i] = scored.slope;
+    return scored.value;
+  });
+}
+
 }  // namespace detail
 
 /// Independent Bernoulli pixels, from logits t: log p = x t - softplus(t). x may be grey, in [0,
@@ -49,18 +61,7 @@ struct Bernoulli {
 
   template <class T>
   static T row(const T* logits, const T* x, int size, int /*parameters*/, T* slope) {
-    if (slope == nullptr)
-      return detail::sum_over<T>(size, [=](int i) {
-        const T t = logits[i];
-        return x[i] * t - math::max(t, T(0)) - math::log1p(math::exp(-math::abs(t)));
-      });
-    return detail::sum_over<T>(size, [=](int i) {
-      const T t = logits[i];
-      const T e = math::exp(-math::abs(t));  // shared by the softplus and the sigmoid
-      const T s = T(1) / (T(1) + e);
-      slope[i] = x[i] - (t >= T(0) ? s : e * s);
-      return x[i] * t - math::max(t, T(0)) - math::log1p(e);
-    });
+    return detail::sum_elements(BernoulliElement<T>{}, logits, x, size, slope);
   }
   template <class T>
   static void mean(const T* logits, int /*size*/, int parameters, T* out) {
@@ -89,13 +90,7 @@ struct Normal : FixedScale<Numerator, Denominator> {
 
   template <class T>
   static T row(const T* location, const T* x, int size, int, T* slope) {
-    const T inverse = static_cast<T>(1.0 / Normal::scale);
-    const T constant = static_cast<T>(std::log(Normal::scale)) + math::half_log_two_pi<T>;
-    return detail::sum_over<T>(size, [=](int i) {
-      const T u = (x[i] - location[i]) * inverse;
-      if (slope != nullptr) slope[i] = u * inverse;
-      return T(-0.5) * u * u - constant;
-    });
+    return detail::sum_elements(NormalElement<T>(Normal::scale), location, x, size, slope);
   }
 };
 
@@ -107,13 +102,7 @@ struct Laplace : FixedScale<Numerator, Denominator> {
 
   template <class T>
   static T row(const T* location, const T* x, int size, int, T* slope) {
-    const T inverse = static_cast<T>(1.0 / Laplace::scale);
-    const T constant = static_cast<T>(std::log(2 * Laplace::scale));
-    return detail::sum_over<T>(size, [=](int i) {
-      const T d = x[i] - location[i];
-      if (slope != nullptr) slope[i] = d > T(0) ? inverse : (d < T(0) ? -inverse : T(0));
-      return -math::abs(d) * inverse - constant;
-    });
+    return detail::sum_elements(LaplaceElement<T>(Laplace::scale), location, x, size, slope);
   }
 };
 
@@ -139,7 +128,7 @@ struct Categorical {
           for (int k = 0; k < classes; ++k) g[k] = T(0);
         continue;
       }
-      expect(x[i] >= T(0) && x[i] < T(classes) && x[i] == std::floor(x[i]),
+      expect(is_class(x[i], classes),
              "categorical: position {} has class {}; there are {} classes", i, x[i], classes);
       const int id = static_cast<int>(x[i]);
       T top = t[0];
