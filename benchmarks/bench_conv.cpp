@@ -28,18 +28,22 @@ struct Options {
   Effort effort;
 };
 
+// Templates, because a build without CUDA has no use for them.
+
 /// Numbers between -1 and 1 on the device.
-Buffer<float, Cuda> numbers(std::size_t count, std::uint64_t seed, Executor<Cuda>& on) {
+template <class Device>
+Buffer<float, Device> numbers(std::size_t count, std::uint64_t seed, Executor<Device>& on) {
   std::vector<float> values(count);
-  for (std::size_t i = 0; i < count; ++i)
-    values[i] = 2 * poe::Random{seed}.uniform<float>(i) - 1;
-  Buffer<float, Cuda> buffer(count);
+  for (std::size_t i = 0; i < count; ++i) values[i] = 2 * poe::Random{seed}.uniform<float>(i) - 1;
+  Buffer<float, Device> buffer(count);
   poe::cuda::upload(buffer.data(), values.data(), count * sizeof(float), on.stream());
   return buffer;
 }
 
 /// Largest difference, as a share of the largest number.
-double difference(const Buffer<float, Cuda>& a, const Buffer<float, Cuda>& b, Executor<Cuda>& on) {
+template <class Device>
+double difference(const Buffer<float, Device>& a, const Buffer<float, Device>& b,
+                  Executor<Device>& on) {
   std::vector<float> x(a.size()), y(b.size());
   poe::cuda::download(x.data(), a.data(), x.size() * sizeof(float), on.stream());
   poe::cuda::download(y.data(), b.data(), y.size() * sizeof(float), on.stream());
@@ -47,7 +51,7 @@ double difference(const Buffer<float, Cuda>& a, const Buffer<float, Cuda>& b, Ex
   for (std::size_t i = 0; i < x.size(); ++i) {
     largest = std::max<double>(largest, std::abs(x[i]));
     const double d = std::abs(x[i] - y[i]);
-    off = d <= off ? off : d;  // a NaN stays
+    off = std::isnan(off) || d <= off ? off : d;
   }
   return off / largest;
 }
@@ -61,16 +65,18 @@ struct Ratios {
 };
 
 /// ours() and theirs() write to memory of their own; theirs() returns false if it cannot.
+template <class Device>
 struct Direction {
   const char* name;
   Ratios* ratios;
-  Buffer<float, Cuda>*result, *their_result;
+  Buffer<float, Device>*result, *their_result;
   std::function<void()> ours;
   std::function<bool()> theirs;
 };
 
-void bench_direction(const Layer& layer, const Direction& d, const char* library,
-                     const Options& options, json& table, Executor<Cuda>& on) {
+template <class Device>
+void bench_direction(const Layer& layer, const Direction<Device>& d, const char* library,
+                     const Options& options, json& table, Executor<Device>& on) {
   // Weight gradients are added to what is there: compare before anything is timed.
   bool compared = false;
   if (library != nullptr) {
@@ -86,8 +92,9 @@ void bench_direction(const Layer& layer, const Direction& d, const char* library
     return time_calls(on, options.effort, 1, [&](int) { call(); }).graph;
   };
   const double t = time(d.ours);
-  json row = {{"network", layer.network}, {"layer", layer.name}, {"direction", d.name},
-              {"rows", options.batch * layer.rows}, {"us", t * 1e6}, {"tflops", flop / t * 1e-12}};
+  json row = {
+      {"network", layer.network},           {"layer", layer.name}, {"direction", d.name},
+      {"rows", options.batch * layer.rows}, {"us", t * 1e6},       {"tflops", flop / t * 1e-12}};
   fmt::print("| {} | {} | {} | {:.1f} | {:.2f} |", layer.network, layer.name, d.name, t * 1e6,
              flop / t * 1e-12);
   if (compared) {
@@ -103,34 +110,35 @@ void bench_direction(const Layer& layer, const Direction& d, const char* library
   table.push_back(row);
 }
 
+template <class Device>
 void bench_layer(const Layer& layer, const Options& options, Ratios (&ratios)[3], json& table,
-                 Executor<Cuda>& on) {
+                 Executor<Device>& on) {
   const Window& w = layer.window;
   const int rows = options.batch * layer.rows;
   const auto n = static_cast<std::size_t>(rows);
   const auto large = numbers(n * static_cast<std::size_t>(w.large()), 1, on);
   const auto small = numbers(n * static_cast<std::size_t>(w.small()), 2, on);
   const auto weights = numbers(w.weights(), 3, on);
-  Buffer<float, Cuda> to_small[2] = {Buffer<float, Cuda>(small.size()),
-                                     Buffer<float, Cuda>(small.size())};
-  Buffer<float, Cuda> to_large[2] = {Buffer<float, Cuda>(large.size()),
-                                     Buffer<float, Cuda>(large.size())};
-  Buffer<float, Cuda> gradient[2] = {Buffer<float, Cuda>(weights.size()),
-                                     Buffer<float, Cuda>(weights.size())};
+  Buffer<float, Device> to_small[2] = {Buffer<float, Device>(small.size()),
+                                       Buffer<float, Device>(small.size())};
+  Buffer<float, Device> to_large[2] = {Buffer<float, Device>(large.size()),
+                                       Buffer<float, Device>(large.size())};
+  Buffer<float, Device> gradient[2] = {Buffer<float, Device>(weights.size()),
+                                       Buffer<float, Device>(weights.size())};
   const poe::cuda::ProductEngine* const engine =
       layer.kind == Kind::linear ? poe::cuda::cublaslt() : poe::cuda::cudnn();
   const char* const library = engine == nullptr ? nullptr : engine->name;
 
   const bool up = layer.kind == Kind::transposed;
-  const Direction directions[] = {
+  const Direction<Device> directions[] = {
       {up ? "data gradient" : "forward", &ratios[up ? 1 : 0], &to_small[0], &to_small[1],
        [&] {
          poe::large_to_small<float>(w, large.data(), weights.data(), to_small[0].data(), rows, {},
                                     on);
        },
        [&] {
-         return engine->large_to_small(w, large.data(), weights.data(), to_small[1].data(), rows, {},
-                                       on);
+         return engine->large_to_small(w, large.data(), weights.data(), to_small[1].data(), rows,
+                                       {}, on);
        }},
       {up ? "forward" : "data gradient", &ratios[up ? 0 : 1], &to_large[0], &to_large[1],
        [&] {
@@ -138,26 +146,29 @@ void bench_layer(const Layer& layer, const Options& options, Ratios (&ratios)[3]
                                     on);
        },
        [&] {
-         return engine->small_to_large(w, small.data(), weights.data(), to_large[1].data(), rows, {},
-                                       on);
+         return engine->small_to_large(w, small.data(), weights.data(), to_large[1].data(), rows,
+                                       {}, on);
        }},
       {"weight gradient", &ratios[2], &gradient[0], &gradient[1],
        [&] {
          poe::weight_gradient<float>(w, large.data(), small.data(), gradient[0].data(), rows, on);
        },
        [&] {
-         return engine->weight_gradient(w, large.data(), small.data(), gradient[1].data(), rows, on);
+         return engine->weight_gradient(w, large.data(), small.data(), gradient[1].data(), rows,
+                                        on);
        }}};
   for (const int k : {up ? 1 : 0, up ? 0 : 1, 2})
     bench_direction(layer, directions[k], library, options, table, on);
 }
 
+template <class Device>
 void bench_all(const Options& options) {
-  Executor<Cuda> on;
+  Executor<Device> on;
   fmt::print("{}, {} samples, float32; times inside a captured graph.\n\n",
              poe::cuda::device_info().name, options.batch);
-  fmt::print("| network | layer | direction | us | TFLOP/s | library | its us | its TFLOP/s | ratio |\n"
-             "| --- | --- | --- | ---: | ---: | --- | ---: | ---: | ---: |\n");
+  fmt::print(
+      "| network | layer | direction | us | TFLOP/s | library | its us | its TFLOP/s | ratio |\n"
+      "| --- | --- | --- | ---: | ---: | --- | ---: | ---: | ---: |\n");
   json out = {{"name", poe::cuda::device_info().name}, {"batch", options.batch}};
   Ratios ratios[2][3];  // convolutions, linear layers; forward, data gradient, weight gradient
   for (const Layer& layer : layers)
@@ -168,10 +179,11 @@ void bench_all(const Options& options) {
     const auto& [forward, data, weight] = ratios[linear];
     for (const Ratios& r : ratios[linear]) all.logs += r.logs, all.count += r.count;
     if (all.count == 0) continue;
-    fmt::print("\n{}: geometric mean of our time over {}'s {:.2f} (forward {:.2f}, data gradients "
-               "{:.2f}, weight gradients {:.2f})\n",
-               linear == 1 ? "Linear layers" : "Convolutions", linear == 1 ? "cuBLASLt" : "cuDNN",
-               all.mean(), forward.mean(), data.mean(), weight.mean());
+    fmt::print(
+        "\n{}: geometric mean of our time over {}'s {:.2f} (forward {:.2f}, data gradients "
+        "{:.2f}, weight gradients {:.2f})\n",
+        linear == 1 ? "Linear layers" : "Convolutions", linear == 1 ? "cuBLASLt" : "cuDNN",
+        all.mean(), forward.mean(), data.mean(), weight.mean());
     out[linear == 1 ? "linear" : "convolution"] = all.mean();
   }
   if (options.json_file.empty()) return;
@@ -199,7 +211,7 @@ int main(int argc, char** argv) try {
   std::string reason = "this program was built without CUDA";
   if constexpr (poe::is_available<Cuda>) reason = poe::cuda::why_unavailable();
   expect(reason.empty(), "it needs a GPU: {}", reason);
-  if constexpr (poe::is_available<Cuda>) bench_all(o);
+  if constexpr (poe::is_available<Cuda>) bench_all<Cuda>(o);
 } catch (const std::exception& e) {
   fmt::print(stderr, "bench_conv: {}\n", e.what());
   return 2;

@@ -12,8 +12,8 @@
 
 namespace {
 using namespace bench;
-using poe::expect;
 using nlohmann::json;
+using poe::expect;
 
 struct Options {
   std::string device, json_file;
@@ -74,22 +74,32 @@ void bench_case(const Case& c, int rows, const Options& options, double copy, js
   const auto show = [&](const char* direction, double bytes, auto&& fused, auto&& single) {
     const Times t = time_calls(on, options.effort, copies, fused);
     const Times s = time_calls(on, options.effort, copies, single);
-    fmt::print("| {} | {} | {} | {} | {:.2f} | {} | {:.1f} | {:.1f} | {:.3g} | {:.3g} % | {:.1f} | "
-               "{:.1f} | {:.2f} |\n",
-               c.name, rows, L, direction, bytes / (1 << 20), copies > 1 ? "cold" : "warm",
-               t.launched * 1e6, t.graph * 1e6, bytes / t.graph * 1e-9, 100 * bytes / t.graph / copy,
-               s.launched * 1e6, s.graph * 1e6, t.graph / s.graph);
+    const auto in_graph = [](double seconds) {
+      return std::is_same_v<Device, Cpu> ? "-" : fmt::format("{:.1f}", seconds * 1e6);
+    };
+    fmt::print(
+        "| {} | {} | {} | {} | {:.2f} | {} | {:.1f} | {} | {:.3g} | {:.3g} % | {:.1f} | {} | "
+        "{:.2f} "
+        "|\n",
+        c.name, rows, L, direction, bytes / (1 << 20), copies > 1 ? "cold" : "warm",
+        t.launched * 1e6, in_graph(t.graph), bytes / t.graph * 1e-9, 100 * bytes / t.graph / copy,
+        s.launched * 1e6, in_graph(s.graph), t.graph / s.graph);
     std::fflush(stdout);
-    table.push_back({{"plan", c.name}, {"batch", rows}, {"latent", L}, {"direction", direction},
-                     {"bytes", bytes}, {"copies", copies}, {"launched_us", t.launched * 1e6},
-                     {"graph_us", t.graph * 1e6}, {"copy_share", bytes / t.graph / copy},
-                     {"single_launched_us", s.launched * 1e6}, {"single_graph_us", s.graph * 1e6}});
+    table.push_back({{"plan", c.name},
+                     {"batch", rows},
+                     {"latent", L},
+                     {"direction", direction},
+                     {"bytes", bytes},
+                     {"copies", copies},
+                     {"launched_us", t.launched * 1e6},
+                     {"graph_us", t.graph * 1e6},
+                     {"copy_share", bytes / t.graph / copy},
+                     {"single_launched_us", s.launched * 1e6},
+                     {"single_graph_us", s.graph * 1e6}});
   };
   show(
       "forward", forward,
-      [&](int i) {
-        gaussian::detail::fuse_values<L>(c.plan(), turn(i).memory(), random, 0, on);
-      },
+      [&](int i) { gaussian::detail::fuse_values<L>(c.plan(), turn(i).memory(), random, 0, on); },
       [&](int i) { single_values(c, turn(i), random, on); });
   show(
       "backward", backward,
@@ -101,7 +111,8 @@ void bench_case(const Case& c, int rows, const Options& options, double copy, js
 }
 
 json described(const Case& c) {
-  json out = {{"meaning", c.meaning}, {"experts", c.experts}, {"floor", gaussian::ScaleLink{}.floor}};
+  json out = {
+      {"meaning", c.meaning}, {"experts", c.experts}, {"floor", gaussian::ScaleLink{}.floor}};
   for (const auto& p : c.products) out["products"].push_back(p.experts);
   out["divergences"] = out["samples"] = json::array();
   for (const auto& d : c.divergences) out["divergences"].push_back({d.from, d.to});
@@ -121,12 +132,15 @@ void bench_all(const Options& options) {
   const double copy = copy_bandwidth(on, options.effort);
   fmt::print("{}; a large copy moves {:.0f} GB/s, read and written together.\n", name, copy * 1e-9);
   json out = {{"device", Device::name}, {"name", name}, {"copy_GBps", copy * 1e-9}};
-  fmt::print("\n| plan | batch | latent | direction | MiB | cache | us launched | us in a graph | "
-             "GB/s | of a copy | single ops launched | in a graph | fused / single |\n"
-             "| --- | ---: | ---: | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+  fmt::print(
+      "\n| plan | batch | latent | direction | MiB | cache | us launched | us in a graph | "
+      "GB/s | of a copy | single ops launched | in a graph | fused / single |\n"
+      "| --- | ---: | ---: | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: "
+      "|\n");
   for (const Case& c : all_cases()) {
     const auto& chosen = options.plans;
-    if (!chosen.empty() && std::find(chosen.begin(), chosen.end(), c.name) == chosen.end()) continue;
+    if (!chosen.empty() && std::find(chosen.begin(), chosen.end(), c.name) == chosen.end())
+      continue;
     out["plans"][c.name] = described(c);
     for (const int latent : options.latents)
       for (const int batch : options.batches) {
@@ -160,7 +174,8 @@ int main(int argc, char** argv) try {
   app.add_option("--json", o.json_file, "writes the table to this file, too");
   app.add_flag("--quick", o.quick, "fewer rows and repetitions");
   CLI11_PARSE(app, argc, argv);
-  if (o.batches.empty()) o.batches = o.quick ? std::vector{100, 0} : std::vector{100, 1000, 10000, 0};
+  if (o.batches.empty())
+    o.batches = o.quick ? std::vector{100, 0} : std::vector{100, 1000, 10000, 0};
   if (o.latents.empty()) o.latents = o.quick ? std::vector{64} : std::vector{20, 64, 128};
   if (o.quick) o.effort = {5, 0.005};
 

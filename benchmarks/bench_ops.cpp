@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <functional>
 
+#include "layers.hpp"
+
 namespace {
 using namespace poe;
 
@@ -42,22 +44,7 @@ double peak() {
   return 2.0 * detail::lanes<float> * chains * rounds / seconds / 1e9;
 }
 
-struct Layer {
-  const char* name;
-  Window window;
-};
-constexpr Layer layers[] = {
-    {"conv 1->64 4x4", {1, 14, 28, 64, 7, 14, 4, 4, 2, 2, 1, 1}},
-    {"conv 64->128 4x4", {64, 7, 14, 128, 3, 7, 4, 4, 2, 2, 1, 1}},
-    {"conv 128->256 4x4", {128, 3, 7, 256, 1, 3, 4, 4, 2, 2, 1, 1}},
-    {"linear 768->512", {.channels = 768, .filters = 512}},
-    {"linear 512->128", {.channels = 512, .filters = 128}},
-    {"upconv 112->56 3x5", {56, 3, 5, 112, 1, 1, 3, 5, 2, 2}},
-    {"upconv 56->28 3x5", {28, 7, 13, 56, 3, 5, 3, 5, 2, 2}},
-    {"upconv 28->1 2x4", {1, 14, 28, 28, 7, 13, 2, 4, 2, 2}},
-};
-
-void bench(const Layer& layer, int rows, double top) {
+void bench_layer(const bench::Layer& layer, int rows, double top) {
   const Window& w = layer.window;
   const auto n = static_cast<std::size_t>(rows);
   Buffer<float> large(n * static_cast<std::size_t>(w.large())),
@@ -66,9 +53,7 @@ void bench(const Layer& layer, int rows, double top) {
   for (float& x : large) x = 0.5F;
   for (float& x : weights) x = 0.25F;
   Arena arena;
-  double links = 0;  // products that exist: taps in the padding are not computed
-  detail::for_each_link(w, [&](int, int, int) { ++links; });
-  const double gflop = 2e-9 * rows * links * w.channels * w.filters;
+  const double gflop = 2e-9 * rows * layer.products();
   const auto show = [&](const char* what, const std::function<void()>& call) {
     const double seconds = median_time([&] { arena.reset(), call(); });
     fmt::print("  {} {:7.0f} us {:4.0f} GFLOP/s {:3.0f} %", what, seconds * 1e6, gflop / seconds,
@@ -96,5 +81,6 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   const double top = peak();
   fmt::print("{} samples, one thread; multiply-add peak of the core {:.0f} GFLOP/s\n", rows, top);
-  for (const Layer& layer : layers) bench(layer, rows, top);
+  for (const bench::Layer& layer : bench::layers)
+    if (layer.network == bench::split) bench_layer(layer, rows, top);
 }

@@ -13,7 +13,6 @@
 
 namespace bench {
 
-using poe::Buffer;
 using gaussian::divergence_rows;
 using gaussian::divergence_rows_gradient;
 using gaussian::product;
@@ -22,9 +21,10 @@ using gaussian::sample;
 using gaussian::sample_gradient;
 using gaussian::to_log_precision;
 using gaussian::to_log_precision_gradient;
+using poe::Buffer;
 
-/// A plan under a name. Gradients arrive at its divergences and samples; at its posteriors if it has
-/// neither.
+/// A plan under a name. Gradients arrive at its divergences and samples; at its posteriors if it
+/// has neither.
 struct Case {
   std::string name, meaning;
   int experts;
@@ -42,10 +42,18 @@ inline std::vector<Case> all_cases() {
   const std::vector<gaussian::Draw> draws = {{0, 0}, {1, 1}, {2, 2}};
   return {
       {"two", "a product of 2 experts", 2, {{0b11}}, {}, {}},
-      {"svae", "4 experts, 3 products of 2, 4 divergences, 3 samples", 4,
-       {{0b0101}, {0b0011}, {0b1100}}, divergences, draws},
-      {"vaevae", "3 experts on their own, 4 divergences, 3 samples", 3, {{0b100}, {0b001}, {0b010}},
-       divergences, draws},
+      {"svae",
+       "4 experts, 3 products of 2, 4 divergences, 3 samples",
+       4,
+       {{0b0101}, {0b0011}, {0b1100}},
+       divergences,
+       draws},
+      {"vaevae",
+       "3 experts on their own, 4 divergences, 3 samples",
+       3,
+       {{0b100}, {0b001}, {0b010}},
+       divergences,
+       draws},
       {"eight", "a product of 8 experts", 8, {{0xFF}}, {}, {}},
   };
 }
@@ -54,21 +62,24 @@ inline std::vector<Case> all_cases() {
 /// experts are added to what is there.
 inline double forward_bytes(const Case& c, double rows, double latent) {
   const auto pairs = static_cast<double>(c.experts) + static_cast<double>(c.products.size());
-  return 4 * rows * (2 * latent * pairs + latent * static_cast<double>(c.draws.size()) +
-                     static_cast<double>(c.divergences.size()));
+  return 4 * rows *
+         (2 * latent * pairs + latent * static_cast<double>(c.draws.size()) +
+          static_cast<double>(c.divergences.size()));
 }
 inline double backward_bytes(const Case& c, double rows, double latent) {
   const double products = static_cast<double>(c.products.size()) * (c.only_products() ? 2 : 1);
   const double pairs = 3 * static_cast<double>(c.experts) + products;
-  return 4 * rows * (2 * latent * pairs + 2 * latent * static_cast<double>(c.draws.size()) +
-                     static_cast<double>(c.divergences.size()));
+  return 4 * rows *
+         (2 * latent * pairs + 2 * latent * static_cast<double>(c.draws.size()) +
+          static_cast<double>(c.divergences.size()));
 }
 
 /// Memory of one fusion on a Device, and what single operations keep between them.
 template <class Device>
 class Operands {
  public:
-  Operands(const Case& c, int rows, int latent, Executor<Device>& on) : rows_(rows), latent_(latent) {
+  Operands(const Case& c, int rows, int latent, Executor<Device>& on)
+      : rows_(rows), latent_(latent) {
     const std::size_t wide = static_cast<std::size_t>(rows) * static_cast<std::size_t>(2 * latent);
     const std::size_t experts = static_cast<std::size_t>(c.experts), products = c.products.size();
     const std::size_t k = c.divergences.size(), s = c.draws.size();

@@ -36,16 +36,22 @@ constexpr Layer conv(const char* network, const char* name, int in, int height, 
                      Taps t) {
   const int out_h = (height + 2 * t.pad_h - t.h) / t.stride_h + 1;
   const int out_w = (width + 2 * t.pad_w - t.w) / t.stride_w + 1;
-  return {network, name, Kind::convolution,
-          {in, height, width, out, out_h, out_w, t.h, t.w, t.stride_h, t.stride_w, t.pad_h, t.pad_w}};
+  return {
+      network,
+      name,
+      Kind::convolution,
+      {in, height, width, out, out_h, out_w, t.h, t.w, t.stride_h, t.stride_w, t.pad_h, t.pad_w}};
 }
 /// The same for a transposed convolution: the window lies on its output.
-constexpr Layer upconv(const char* network, const char* name, int in, int height, int width, int out,
-                       Taps t) {
+constexpr Layer upconv(const char* network, const char* name, int in, int height, int width,
+                       int out, Taps t) {
   const int out_h = (height - 1) * t.stride_h - 2 * t.pad_h + t.h;
   const int out_w = (width - 1) * t.stride_w - 2 * t.pad_w + t.w;
-  return {network, name, Kind::transposed,
-          {out, out_h, out_w, in, height, width, t.h, t.w, t.stride_h, t.stride_w, t.pad_h, t.pad_w}};
+  return {
+      network,
+      name,
+      Kind::transposed,
+      {out, out_h, out_w, in, height, width, t.h, t.w, t.stride_h, t.stride_w, t.pad_h, t.pad_w}};
 }
 constexpr Layer linear(const char* network, const char* name, int in, int out, int rows = 1) {
   return {network, name, Kind::linear, {.channels = in, .filters = out}, rows};

@@ -126,8 +126,8 @@ inline void sample(const float* normal, const poe::Random& random, int first_row
 
 inline void sample_gradient(const float* normal, const float* z, const float* gradient, int rows,
                             int latent, float* sink, Executor<Cpu>&) {
-  for (int n = 0; n < rows; ++n, normal += 2 * latent, sink += 2 * latent, z += latent,
-           gradient += latent)
+  for (int n = 0; n < rows;
+       ++n, normal += 2 * latent, sink += 2 * latent, z += latent, gradient += latent)
     for (int i = 0; i < latent; ++i) {
       sink[i] += gradient[i];
       sink[latent + i] -= 0.5F * (z[i] - normal[i]) * gradient[i];

@@ -108,8 +108,7 @@ Times time_calls(Executor<Cuda>& on, const Effort& effort, int cycle, F&& call) 
   timed([&] { put(cycle); });  // allocates, loads kernels
   const int calls = std::max(cycle, calls_of(effort, timed([&] { put(cycle); }) / cycle));
   std::vector<double> launched, graph;
-  for (int r = 0; r < effort.repeats; ++r)
-    launched.push_back(timed([&] { put(calls); }) / calls);
+  for (int r = 0; r < effort.repeats; ++r) launched.push_back(timed([&] { put(calls); }) / calls);
 
   const int nodes = std::max(cycle, std::min(calls, 50));
   const int launches = std::max(1, calls / nodes);

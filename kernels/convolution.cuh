@@ -34,9 +34,6 @@ inline Window flattened(const Window& w) {
   return covers ? Window{.channels = w.patch(), .filters = w.filters} : w;
 }
 
-// --- few channels
-// -----------------------------------------------------------------------------------
-
 /// Below this many channels of the large image a tile of its columns would be mostly empty. The
 /// product is then taken with all taps as columns, and its results are added up pixel by pixel.
 inline constexpr int patch_channels = 8;

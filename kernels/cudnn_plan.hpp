@@ -3,6 +3,10 @@
 // be made, and checked, on a machine that has none.
 #pragma once
 
+#include <poe/core/config.hpp>
+#include <poe/core/error.hpp>
+#include <poe/ops/window.hpp>
+
 #include <cudnn.h>
 
 #include <algorithm>
@@ -13,10 +17,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <poe/core/config.hpp>
-#include <poe/core/error.hpp>
-#include <poe/ops/window.hpp>
 
 #if CUDNN_VERSION < 90800
 #error "poe: cuDNN 9.8 or later, which can make plans for a GPU that it only has a description of"

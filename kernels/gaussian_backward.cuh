@@ -3,7 +3,7 @@
 // products again, which takes less time than reading them.
 #pragma once
 
-#include "gaussian_shared.cuh"
+#include "gaussian_dimension.cuh"
 
 namespace poe::gaussian::gpu {
 

@@ -2,7 +2,7 @@
 // Fusion of Gaussian experts, forwards: posteriors, divergences and samples from one kernel.
 #pragma once
 
-#include "gaussian_shared.cuh"
+#include "gaussian_dimension.cuh"
 
 namespace poe::gaussian::gpu {
 

@@ -140,11 +140,8 @@ static __global__ void __launch_bounds__(Tile::threads, Tile::resident - Problem
   sums.for_each_run(writer);
 }
 
-// --- which tile, how many parts
-// -------------------------------------------------------------------
-
-// Tiles, from many sums per number loaded to few. `resident` is the number of blocks of a
-// multiprocessor that the compiler leaves registers for.
+/// The tiles, from many sums per number loaded to few. `resident` is the number of blocks of a
+/// multiprocessor that the compiler leaves registers for.
 template <class T>
 struct Tiles {
   using Wide = Tile<128, 64, 8, 8, 2>;    // large layers

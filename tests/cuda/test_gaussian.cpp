@@ -45,8 +45,9 @@ double normal_of(const Random& random, std::uint64_t i) {
   const auto unit = [](std::uint32_t bits) {
     return static_cast<double>(static_cast<T>((bits + 0.5) / 4294967296.0));
   };
-  const double a = unit(i % 4 < 2 ? w.x : w.z), b = 2 * std::numbers::pi * unit(i % 4 < 2 ? w.y : w.w);
-  return std::sqrt(-2 * std::log(a)) * (i % 2 == 0 ? std::cos(b) : std::sin(b));
+  const double u = unit(i % 4 < 2 ? w.x : w.z), v = unit(i % 4 < 2 ? w.y : w.w);
+  const double angle = 2 * std::numbers::pi * v;
+  return std::sqrt(-2 * std::log(u)) * (i % 2 == 0 ? std::cos(angle) : std::sin(angle));
 }
 
 /// A plan that owns its lists.
@@ -477,8 +478,9 @@ TEMPLATE_TEST_CASE("kernels agree with the CPU, also far from ordinary scales", 
     for (auto& list : want.gradients) sinks.push_back(list.data());
     const auto experts = view(problem.experts), posterior_weight = view(problem.posterior_weight),
                kl_weight = view(problem.kl_weight), sample_weight = view(problem.sample_weight);
-    const gaussian::FusionMemory<T> memory{problem.rows,  latent,     experts, problem.observed.data(),
-                                           posteriors, divergences, samples};
+    const std::uint8_t* const observed = problem.observed.data();
+    const gaussian::FusionMemory<T> memory{problem.rows, latent,      experts, observed,
+                                           posteriors,   divergences, samples};
     gaussian::detail::fuse_values<latent>(made.plan(), memory, problem.random, problem.first_row,
                                           cpu);
     gaussian::detail::fuse_gradients<latent>(
@@ -713,8 +715,8 @@ void check_log_mean_exp(int rows, int count, double scale, std::size_t offset) {
     for (std::size_t i = 0; i < k; ++i) sum += std::exp(static_cast<long double>(x[row * k + i]));
     value[row] = static_cast<double>(std::log(sum / count));
     for (std::size_t i = 0; i < k; ++i)
-      gradient[row * k + i] +=
-          static_cast<double>(weight[row] * std::exp(static_cast<long double>(x[row * k + i])) / sum);
+      gradient[row * k + i] += static_cast<double>(
+          weight[row] * std::exp(static_cast<long double>(x[row * k + i])) / sum);
   }
   Placed<T> dx(x, offset), dw(weight, offset);
   const auto got = result_of(unwritten<T>(n), offset, [&](T* y, On& on) {

@@ -155,8 +155,8 @@ POE_HD T divergence(Normal<T> q, Normal<T> p) {
           d * d * math::exp(p.log_precision) - T(1));
 }
 
-/// The same from d = m_q - m_p, the variance of q and the precision of p: no exp. For Gaussians whose
-/// precisions are far from the ends of the range of T.
+/// The same from d = m_q - m_p, the variance of q and the precision of p: no exp. For Gaussians
+/// whose precisions are far from the ends of the range of T.
 template <class T>
 POE_HD T plain_divergence(T log_ratio, T d, T variance_q, T precision_p) {
   return T(0.5) * (log_ratio + precision_p * (variance_q + d * d) - T(1));

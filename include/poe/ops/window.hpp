@@ -4,6 +4,7 @@
 #pragma once
 
 #include <poe/core/arena.hpp>
+#include <poe/core/config.hpp>
 
 namespace poe {
 
