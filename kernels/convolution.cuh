@@ -6,6 +6,8 @@
 
 #include "product.cuh"
 
+#include <poe/ops/engine_cuda.hpp>
+
 namespace poe {
 namespace cuda {
 
@@ -67,12 +69,28 @@ static __global__ void __launch_bounds__(grid_threads)
                     epilogue.accumulate ? large[i] : T(0), epilogue);
 }
 
+/// Asks the library that was chosen for such layers. -> true if it did the work.
+template <class T, class F>
+bool done_by_engine(const Window& w, Executor<Cuda>& on, F&& product) {
+  if constexpr (std::is_same_v<T, float>) {
+    const bool linear = w.pixels() == 1 && w.positions() == 1;
+    const ProductEngine* const engine = linear ? on.engines.linear : on.engines.convolution;
+    return engine != nullptr && product(*engine);
+  } else {
+    return false;
+  }
+}
+
 }  // namespace cuda
 
 template <class T>
 void large_to_small(const Window& window, const T* large, const T* weights, T* small, int rows,
                     const detail::Epilogue<T>& epilogue, Executor<Cuda>& on) {
   using namespace cuda;
+  if (done_by_engine<T>(window, on, [&](const auto& engine) {
+        return engine.large_to_small(window, large, weights, small, rows, epilogue, on);
+      }))
+    return;
   const Window w = flattened(window);
   for_each_chunk(w.positions(), rows, [&](int first, int count) {
     const T* const from = large + static_cast<std::ptrdiff_t>(first) * w.large();
@@ -90,6 +108,10 @@ template <class T>
 void small_to_large(const Window& window, const T* small, const T* weights, T* large, int rows,
                     const detail::Epilogue<T>& epilogue, Executor<Cuda>& on) {
   using namespace cuda;
+  if (done_by_engine<T>(window, on, [&](const auto& engine) {
+        return engine.small_to_large(window, small, weights, large, rows, epilogue, on);
+      }))
+    return;
   const Window w = flattened(window);
   if (w.channels < patch_channels && w.taps() > 1) {
     const std::ptrdiff_t patches = static_cast<std::ptrdiff_t>(w.positions()) * w.patch();
@@ -127,6 +149,10 @@ template <class T>
 void weight_gradient(const Window& window, const T* large, const T* small, T* weights_gradient,
                      int rows, Executor<Cuda>& on) {
   using namespace cuda;
+  if (done_by_engine<T>(window, on, [&](const auto& engine) {
+        return engine.weight_gradient(window, large, small, weights_gradient, rows, on);
+      }))
+    return;
   const Window w = flattened(window);
   for_each_chunk(w.positions(), rows, [&](int first, int count) {
     const T* const a = large + static_cast<std::ptrdiff_t>(first) * w.large();

@@ -32,8 +32,9 @@ namespace poe::cuda {
 
 /// Fails, naming the call, unless it returned cudaSuccess.
 inline void check(cudaError_t status, const char* call) {
-  if (status != cudaSuccess)
-    throw Error(std::string("CUDA: ") + call + ": " + cudaGetErrorString(status));
+  if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // or the next check would report it again
+  throw Error(std::string("CUDA: ") + call + ": " + cudaGetErrorString(status));
 }
 
 inline cudaStream_t native(Stream stream) { return reinterpret_cast<cudaStream_t>(stream); }

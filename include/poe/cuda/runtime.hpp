@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The GPU as plain C++ sees it: memory, streams, events, graphs. No CUDA header is needed to call
-// these functions; the library poe::cuda defines them (kernels/runtime.cuh). Every failure is a
+// these functions; the library poe::cuda defines them (kernels/runtime.cu). Every failure is a
 // poe::Error that names the call.
 #pragma once
 
