@@ -95,8 +95,10 @@ static __global__ void __launch_bounds__(Tile::threads, Tile::resident - Problem
   using B = typename Problem::B;
   using SlabA = Slab<T, Tile::rows, A>;
   using SlabB = Slab<T, Tile::columns, B>;
-  using MemoryA = Pack<T, wide<T>>[2 * SlabA::numbers / wide<T>];
-  using MemoryB = Pack<T, wide<T>>[2 * SlabB::numbers / wide<T>];
+  // Names, because nvcc takes the quotients themselves for variables.
+  constexpr int packs_a = 2 * SlabA::numbers / wide<T>, packs_b = 2 * SlabB::numbers / wide<T>;
+  using MemoryA = Pack<T, wide<T>>[packs_a];
+  using MemoryB = Pack<T, wide<T>>[packs_b];
   using PlacesA = Place[Loader<T, Tile::rows, Tile::threads, A>::shared_places];
   using PlacesB = Place[Loader<T, Tile::columns, Tile::threads, B>::shared_places];
   POE_SHARED(MemoryA, slabs_a);

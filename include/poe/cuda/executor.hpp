@@ -14,9 +14,17 @@ namespace poe {
 namespace cuda {
 struct ProductEngine;  // ops/engine_cuda.hpp
 
-/// Who computes convolutions, and linear layers, in float; null: our kernels.
+/// How exactly the products of float are taken. Sums are always kept in float.
+enum class Precision {
+  float32,  // as they are
+  tf32,     // tensor cores: factors rounded to 10 bits after the point
+  bf16      // tensor cores: factors rounded to 7 bits
+};
+
+/// Who computes convolutions, and linear layers, in float (null: our kernels), and how exactly.
 struct Engines {
   const ProductEngine *convolution = nullptr, *linear = nullptr;
+  Precision precision = Precision::float32;
   friend constexpr bool operator==(const Engines&, const Engines&) = default;
 };
 }  // namespace cuda
