@@ -22,11 +22,11 @@ __device__ __forceinline__ T finish(T x, T bias, T old, const detail::Epilogue<T
 
 inline constexpr int column_threads = 256;
 
-/// to[i] <- finish(sum over parts p of partial[p * n + i]); bias by i % columns. A column of the
+/// to[i] <- finish(sum over parts p of partial[p * n + i]); bias by i % bias_count. A column of the
 /// block (threadIdx.y) adds every blockDim.y-th part, and these sums are added in order.
 template <int W, class T>
 static __global__ void __launch_bounds__(column_threads)
-    add_parts(const T* partial, int parts, std::size_t n, int columns, T* to,
+    add_parts(const T* partial, int parts, std::size_t n, int bias_count, T* to,
               detail::Epilogue<T> epilogue) {
   using Sums = Pack<T, W>[column_threads];
   POE_SHARED(Sums, shared);
@@ -59,14 +59,14 @@ static __global__ void __launch_bounds__(column_threads)
     sum.at[k] =
         finish(sum.at[k],
                bias != nullptr
-                   ? bias[(i + static_cast<std::size_t>(k)) % static_cast<std::size_t>(columns)]
+                   ? bias[(i + static_cast<std::size_t>(k)) % static_cast<std::size_t>(bias_count)]
                    : T(0),
                old.at[k], epilogue);
   store<W>(to + i, sum);
 }
 
 template <class T>
-void launch_add_parts(const T* partial, int parts, std::size_t n, int columns, T* to,
+void launch_add_parts(const T* partial, int parts, std::size_t n, int bias_count, T* to,
                       const detail::Epilogue<T>& epilogue, Stream stream) {
   // Many parts of few numbers would be a long walk for few threads.
   const int split = parts >= 16 ? 8 : 1;
@@ -74,7 +74,7 @@ void launch_add_parts(const T* partial, int parts, std::size_t n, int columns, T
   const auto go = [&](auto kernel, std::size_t packs) {
     launch(kernel, dim3(static_cast<unsigned>(blocks_for<std::size_t>(packs, width))),
            dim3(static_cast<unsigned>(width), static_cast<unsigned>(split)), 0, stream, partial,
-           parts, n, columns, to, epilogue);
+           parts, n, bias_count, to, epilogue);
   };
   if (n % wide<T> == 0 && aligned(partial, to))
     go(add_parts<wide<T>, T>, n / wide<T>);

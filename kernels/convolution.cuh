@@ -29,7 +29,8 @@ void for_each_chunk(std::ptrdiff_t row_size, int rows, F&& f) {
 }
 
 /// A window with a single position that covers the large image is a linear layer: as such, no tap
-/// of it is multiplied by the zeros around the image.
+/// of it is multiplied by the zeros around the image. Its columns are the channels of all pixels:
+/// the bias repeats.
 inline Window flattened(const Window& w) {
   const bool covers = w.positions() == 1 && w.pad_h == 0 && w.pad_w == 0 &&
                       w.kernel_h == w.height && w.kernel_w == w.width;
@@ -98,7 +99,7 @@ void large_to_small(const Window& window, const T* large, const T* weights, T* s
     with_width(w.channels, from, [&](auto vc) {
       with_width(w.filters, weights, [&](auto vf) {
         multiply(LargeToSmall<T, vc(), vf()>(w, from, weights, count), to,
-                 static_cast<std::ptrdiff_t>(count) * w.small(), epilogue, on);
+                 static_cast<std::ptrdiff_t>(count) * w.small(), epilogue, w.filters, on);
       });
     });
   });
@@ -136,7 +137,7 @@ void small_to_large(const Window& window, const T* small, const T* weights, T* l
     T* const to = large + static_cast<std::ptrdiff_t>(first) * w.large();
     const auto go = [&](auto v) {
       multiply(SmallToLarge<T, v()>(w, from, weights, count), to,
-               static_cast<std::ptrdiff_t>(count) * w.large(), epilogue, on);
+               static_cast<std::ptrdiff_t>(count) * w.large(), epilogue, window.channels, on);
     };
     if (aligned(from))
       with_width(w.filters, weights, go);
@@ -160,7 +161,7 @@ void weight_gradient(const Window& window, const T* large, const T* small, T* we
     with_width(w.channels, a, [&](auto va) {
       with_width(w.filters, b, [&](auto vb) {
         multiply(WeightGradient<T, va(), vb()>(w, a, b, count), weights_gradient,
-                 static_cast<std::ptrdiff_t>(w.weights()), {.accumulate = true}, on);
+                 static_cast<std::ptrdiff_t>(w.weights()), {.accumulate = true}, w.filters, on);
       });
     });
   });

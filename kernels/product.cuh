@@ -16,6 +16,7 @@ template <class T>
 struct Target {
   T* data;
   detail::Epilogue<T> epilogue;
+  int bias_count;              // column j takes bias j % bias_count
   std::ptrdiff_t part_stride;  // numbers between the results of two parts of the depth
   bool in_packs;               // rows can be stored 16 bytes at a time
   int row_tiles, column_tiles, classes, parts;
@@ -36,7 +37,8 @@ struct Writer {
     if (target.epilogue.bias == nullptr) return;
     POE_UNROLL
     for (int k = 0; k < wide<T>; ++k)
-      if (column + k < columns) bias.at[k] = target.epilogue.bias[column + k];
+      if (column + k < columns)
+        bias.at[k] = target.epilogue.bias[(column + k) % target.bias_count];
   }
   __device__ __forceinline__ void store_run(int i, Pack<T, wide<T>> sums) const {
     const int row = first_row + i;
@@ -93,8 +95,8 @@ static __global__ void __launch_bounds__(Tile::threads, Tile::resident - Problem
     product_tiles(Problem problem, Target<T> target) {
   using A = typename Problem::A;
   using B = typename Problem::B;
-  using SlabA = Slab<T, Tile::rows, A>;
-  using SlabB = Slab<T, Tile::columns, B>;
+  using SlabA = Slab<T, Tile::rows, A, Math::fragments>;
+  using SlabB = Slab<T, Tile::columns, B, Math::fragments>;
   // Names, because nvcc takes the quotients themselves for variables.
   constexpr int packs_a = 2 * SlabA::numbers / wide<T>, packs_b = 2 * SlabB::numbers / wide<T>;
   using MemoryA = Pack<T, wide<T>>[packs_a];
@@ -132,9 +134,10 @@ static __global__ void __launch_bounds__(Tile::threads, Tile::resident - Problem
   const int first = min(part * share, slabs), last = min(first + share, slabs);
 
   typename Math::template Sums<T, Tile> sums(thread);
-  multiply_tile<T, Tile>(product.a, product.b, first_row, first_column, first, last,
-                         SlabStart<T>{taps, product.order}, reinterpret_cast<T*>(slabs_a),
-                         reinterpret_cast<T*>(slabs_b), places_a, places_b, sums, thread);
+  multiply_tile<T, Tile, SlabA, SlabB>(
+      product.a, product.b, first_row, first_column, first, last,
+      SlabStart<T>{taps, product.order}, reinterpret_cast<T*>(slabs_a),
+      reinterpret_cast<T*>(slabs_b), places_a, places_b, sums, thread);
   Writer<T, std::remove_cvref_t<decltype(product.to)>> writer{
       target,         product.to,   target.data + part * target.part_stride,
       first_row,      first_column, product.rows,
@@ -171,8 +174,10 @@ struct Plan {
 /// latencies. (3) Filling the pipeline and storing the tile cost a block about as much as two
 /// slabs. (4) Parts are written and read once more, some 24 bytes a cycle and multiprocessor, by
 /// one more kernel.
+/// Tensor cores have the two large tiles, which they fill so many times as fast (estimates again,
+/// below what the instructions allow: shared memory is the limit).
 template <class T>
-Plan choose_plan(std::ptrdiff_t rows, int columns, int depth, int classes) {
+Plan choose_plan(std::ptrdiff_t rows, int columns, int depth, int classes, Precision precision) {
   struct Option {
     TileKind kind;
     int rows, columns, warps;
@@ -184,12 +189,15 @@ Plan choose_plan(std::ptrdiff_t rows, int columns, int depth, int classes) {
                                 {TileKind::small, 32, 32, 2, 0.5}};
   constexpr int slab = slab_depth<T>;
   constexpr int least_depth = 4 * slab;  // of a part
+  const bool tensor = std::is_same_v<T, float> && precision != Precision::float32;
+  const double gain = !tensor ? 1 : precision == Precision::tf32 ? 3 : 4;
   const int processors = device_info().multiprocessors;
   const double numbers = static_cast<double>(rows) * classes * columns;
   Plan best;
   double best_time = 0;
   for (const Option& o : options) {
     if (!std::is_same_v<T, float> && o.kind != TileKind::square) continue;
+    if (tensor && o.kind != TileKind::wide && o.kind != TileKind::square) continue;
     const std::ptrdiff_t tiles =
         blocks_for<std::ptrdiff_t>(rows, o.rows) * blocks_for(columns, o.columns) * classes;
     int before = 0;
@@ -206,7 +214,8 @@ Plan choose_plan(std::ptrdiff_t rows, int columns, int depth, int classes) {
       const auto rounds =
           static_cast<double>(blocks_for<std::ptrdiff_t>(tiles * parts, processors));
       const double busy = std::min(1.0, rounds * o.warps / 8);
-      double time = rounds * o.rows * o.columns * (part_depth + 2 * slab) / (128 * o.share * busy);
+      const double rate = 128 * o.share * gain * busy;
+      double time = rounds * o.rows * o.columns * (part_depth + 2 * slab) / rate;
       if (parts > 1) time += 3000 + 2 * parts * numbers * sizeof(T) / (24.0 * processors);
       if (best_time == 0 || time < best_time) {
         best_time = time;
@@ -217,23 +226,29 @@ Plan choose_plan(std::ptrdiff_t rows, int columns, int depth, int classes) {
   return best;
 }
 
-template <class T, class Tile, class Problem>
+template <class T, class Tile, class Math, class Problem>
 void launch_tiles(const Problem& problem, Target<T> target, Stream stream) {
   target.row_tiles = blocks_for(problem.most_rows(), Tile::rows);
   target.column_tiles = blocks_for(problem.columns(), Tile::columns);
   const int blocks = target.row_tiles * target.column_tiles * target.classes * target.parts;
-  launch(product_tiles<T, Tile, FusedMultiplyAdd, Problem>, dim3(static_cast<unsigned>(blocks)),
+  launch(product_tiles<T, Tile, Math, Problem>, dim3(static_cast<unsigned>(blocks)),
          dim3(Tile::threads), 0, stream, problem, target);
 }
 
-/// to <- epilogue(product); `numbers` is the size of the destination.
+/// The same on tensor cores; defined in tensor.cuh, which convolution_tensor.cu compiles.
+template <class Problem>
+void launch_tensor_tiles(const Problem& problem, const Target<float>& target, TileKind tile,
+                         Precision precision, Stream stream);
+
+/// to <- epilogue(product); `numbers` is the size of the destination, `bias_count` that of the bias.
 template <class T, class Problem>
 void multiply(const Problem& problem, T* to, std::ptrdiff_t numbers,
-              const detail::Epilogue<T>& epilogue, Executor<Cuda>& on) {
+              const detail::Epilogue<T>& epilogue, int bias_count, Executor<Cuda>& on) {
+  const Precision precision = on.engines.precision;
   const Plan plan = choose_plan<T>(problem.most_rows(), problem.columns(), problem.typical_depth,
-                                   problem.classes);
+                                   problem.classes, precision);
   Scratch<Cuda> scratch(on.scratch());
-  Target<T> target{to, epilogue, 0, false, 0, 0, problem.classes, plan.parts};
+  Target<T> target{to, epilogue, bias_count, 0, false, 0, 0, problem.classes, plan.parts};
   if (plan.parts > 1) {
     target.data = scratch.take<T>(static_cast<std::size_t>(numbers * plan.parts));
     target.part_stride = numbers;
@@ -241,16 +256,26 @@ void multiply(const Problem& problem, T* to, std::ptrdiff_t numbers,
   }
   target.in_packs =
       problem.columns() % wide<T> == 0 && aligned(target.data) && numbers % wide<T> == 0;
-  const auto go = [&]<class Tile>(Tile) { launch_tiles<T, Tile>(problem, target, on.stream()); };
+  const auto go = [&]<class Tile>(Tile) {
+    launch_tiles<T, Tile, FusedMultiplyAdd>(problem, target, on.stream());
+  };
   if constexpr (std::is_same_v<T, float>) {
-    if (plan.tile == TileKind::wide) go(typename Tiles<T>::Wide{});
-    if (plan.tile == TileKind::narrow) go(typename Tiles<T>::Narrow{});
-    if (plan.tile == TileKind::small) go(typename Tiles<T>::Small{});
+    if (precision != Precision::float32)
+      launch_tensor_tiles(problem, target, plan.tile, precision, on.stream());
+    else if (plan.tile == TileKind::wide)
+      go(typename Tiles<T>::Wide{});
+    else if (plan.tile == TileKind::narrow)
+      go(typename Tiles<T>::Narrow{});
+    else if (plan.tile == TileKind::small)
+      go(typename Tiles<T>::Small{});
+    else
+      go(typename Tiles<T>::Square{});
+  } else {
+    go(typename Tiles<T>::Square{});
   }
-  if (plan.tile == TileKind::square) go(typename Tiles<T>::Square{});
   if (plan.parts > 1)
-    launch_add_parts(target.data, plan.parts, static_cast<std::size_t>(numbers), problem.columns(),
-                     to, epilogue, on.stream());
+    launch_add_parts(target.data, plan.parts, static_cast<std::size_t>(numbers), bias_count, to,
+                     epilogue, on.stream());
 }
 
 }  // namespace poe::cuda

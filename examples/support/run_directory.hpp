@@ -34,8 +34,8 @@ inline poe::Metadata identity(const Options& o, const std::string& program,
 
 /// Reads --eval's file, or the best parameters of this run, into the learner; a file of another
 /// model is refused.
-template <class T>
-void load_for_evaluation(const std::filesystem::path& path, poe::Learner<T>& learner,
+template <class T, class Device>
+void load_for_evaluation(const std::filesystem::path& path, poe::Learner<T, Device>& learner,
                          const Options& o) {
   const poe::Metadata meta = poe::SafetensorsFile::open(path).metadata();
   for (const auto& [key, mine] : {std::pair{"model", o.model}, std::pair{"preset", o.preset}})

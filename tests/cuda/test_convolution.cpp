@@ -238,7 +238,10 @@ Window random_window(Dice& dice) {
 /// Shapes that are small, but have several tiles, ragged edges, and every kind of load.
 std::vector<Window> small_windows() {
   return {conv(5, 5, 4, 33, 3, 2, 2, 1, 1, 1), conv(4, 4, 5, 36, 3, 3, 1, 2, 1, 0),
-          conv(8, 3, 3, 5, 2, 2), conv(3, 6, 5, 4, 3, 4, 2, 2, 1, 1), linear(37, 35)};
+          conv(8, 3, 3, 5, 2, 2), conv(3, 6, 5, 4, 3, 4, 2, 2, 1, 1), linear(37, 35),
+          // The kernel covers the image: a linear layer with a bias that repeats, whole and in
+          // parts of the depth.
+          conv(9, 3, 5, 12, 3, 5), conv(10, 2, 3, 300, 2, 3)};
 }
 
 /// <conv(x), y> = <x, convT(y)> = <W, gradient(x, y)>, in the precision of the sums.

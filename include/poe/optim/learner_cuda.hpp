@@ -72,15 +72,15 @@ class Learner<T, Cuda> {
     state.step = random.step;
     StepState* const on_device = d.state.data();
     cuda::upload(on_device, &state, sizeof state, nullptr);
-    tape_.reset();
-    tape_.recording = true;
-    Executor<Cuda>& on = tape_.executor();
+    tape_->reset();
+    tape_->recording = true;
+    Executor<Cuda>& on = tape_->executor();
     on.fault = &on_device->fault;
-    Context<T, Cuda> ctx = context(tape_, Mode::train, random);
+    Context<T, Cuda> ctx = context(*tape_, Mode::train, random);
     ctx.gradients = d.gradients.data();
     try {
       pass(ctx);
-      tape_.backward();
+      tape_->backward();
       state.step = static_cast<std::uint32_t>(host_.step + 1);  // Adam's, not that of the noise
       cuda::upload(&on_device->step, &state.step, sizeof state.step, on.stream());
       update(on);
@@ -107,12 +107,12 @@ class Learner<T, Cuda> {
   template <class F>
   void evaluate(const Random& random, F&& pass) {
     push();
-    tape_.reset();
-    tape_.recording = false;
-    tape_.executor().fault = nullptr;
-    Context<T, Cuda> ctx = context(tape_, Mode::evaluate, random);
+    tape_->reset();
+    tape_->recording = false;
+    tape_->executor().fault = nullptr;
+    Context<T, Cuda> ctx = context(*tape_, Mode::evaluate, random);
     pass(ctx);
-    cuda::synchronise(tape_.executor().stream());
+    cuda::synchronise(tape_->executor().stream());
   }
 
   /// The surroundings of a pass on another tape: captured steps have one each.
@@ -154,7 +154,7 @@ class Learner<T, Cuda> {
   mutable DeviceState device_;
   mutable bool device_newer_ = false;
   bool host_newer_ = true;
-  Tape<T, Cuda> tape_;
+  std::unique_ptr<Tape<T, Cuda>> tape_ = std::make_unique<Tape<T, Cuda>>();
 };
 
 }  // namespace poe
