@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Whole training runs on the device: the numbers of the CPU, the same bytes from graphs as from
 // single launches and in every order of independent work, and what happens when a step goes wrong.
+#include <poe/eval/decode.hpp>
 #include <poe/train/trainer.hpp>
 
 #include <cstring>
@@ -138,35 +139,150 @@ TEST_CASE("a run on the device that was stopped and taken up again ends with the
           read_file(stopped.path / "best.safetensors"));
 }
 
+namespace {
+
+/// Samples of which one, first met in step `first_step` (counted from 0, not the first), has pixels
+/// that are not numbers.
+struct Spoilt {
+  int first_step = 0;
+  Tensor<float, Shape<1, 4, 6>> top{samples};
+  Group<float, SmallModalities> group = data();
+
+  explicit Spoilt(Streams& streams) {
+    std::vector<std::uint32_t> paired, seen;
+    std::vector<std::vector<std::uint32_t>> unpaired;
+    int bad = -1;
+    for (; bad < 0; ++first_step) {
+      streams.batch(0, first_step, paired, unpaired);
+      paired.insert(paired.end(), unpaired[0].begin(), unpaired[0].end());
+      for (const std::uint32_t n : paired)
+        if (first_step > 0 && std::find(seen.begin(), seen.end(), n) == seen.end())
+          bad = static_cast<int>(n);
+      seen.insert(seen.end(), paired.begin(), paired.end());
+    }
+    --first_step;
+    const auto good = std::get<0>(group.x).flat();
+    std::copy(good.begin(), good.end(), top.data());
+    for (float& x : top.row(bad)) x = std::numeric_limits<float>::quiet_NaN();
+    std::get<0>(group.x) = top.view();
+  }
+};
+
+struct Caption {
+  static constexpr const char* name = "words";
+};
+// clang-format off
+struct Reader : Net<Shape<4>, Embedding<7, 5, 0>, Flatten> {};
+struct Writer : Net<Shape<3>, Linear<4 * 7>> {};
+// clang-format on
+struct Sentence : Modalities<Modality<Caption, Reader, Writer, Categorical<0>>> {};
+
+template <class D>
+std::vector<float> parameters_of(const Learner<float, D>& learner) {
+  const Buffer<float>& p = learner.state().parameters;
+  return {p.begin(), p.end()};
+}
+
+}  // namespace
+
 TEST_CASE("a term that is not finite is named, and the parameters stay as they were") {
   const SmallSvae<Cuda> model(VaeOptions::paper());
-  auto bad = data();
-  Tensor<float, Shape<1, 4, 6>> top(samples);
-  std::copy(std::get<0>(bad.x).flat().begin(), std::get<0>(bad.x).flat().end(), top.data());
-  const int bad_sample = 17;
-  for (float& x : top.row(bad_sample)) x = std::numeric_limits<float>::quiet_NaN();
-  std::get<0>(bad.x) = top.view();
-
   Learner<float, Cuda> learner(model.description(), 11);
   Streams streams(samples, options(1).supervision, Random{11, 1, 0});
-  std::vector<std::uint32_t> paired;
-  std::vector<std::vector<std::uint32_t>> unpaired;
-  int first_bad = -1;
-  for (int s = 0; first_bad < 0; ++s) {
-    streams.batch(0, s, paired, unpaired);
-    for (const auto* batch : {&paired, &unpaired[0]})
-      for (const std::uint32_t n : *batch)
-        if (n == bad_sample) first_bad = s;
-  }
-  Steps<SmallSvae<Cuda>> run(model, learner, bad, streams, 11);
+  const Spoilt bad(streams);
+  const int first_bad = bad.first_step;
+  REQUIRE(first_bad > 0);
+  Steps<SmallSvae<Cuda>> run(model, learner, bad.group, streams, 11);
   for (int s = 0; s < first_bad; ++s) run.step();
-  const Buffer<float>& now = std::as_const(learner).state().parameters;
-  const std::vector<float> before(now.begin(), now.end());
+  const auto before = parameters_of(learner);
+  const double loss = run.loss();
+  const long counted = run.terms().rows()[0].steps;
   for (int s = first_bad; s < steps_per_epoch; ++s) run.step();  // the host looks only now
-  REQUIRE_THROWS_WITH(run.loss(),
-                      Catch::Contains("training step " + std::to_string(first_bad + 1)) &&
-                          Catch::Contains("top"));
-  const Buffer<float>& then = std::as_const(learner).state().parameters;
-  REQUIRE(same_bytes({then.begin(), then.end()}, before));
+  const auto when = Catch::Contains("training step " + std::to_string(first_bad + 1));
+  const auto what = Catch::Contains("top");
+  SECTION("when somebody looks") { REQUIRE_THROWS_WITH(run.loss(), when && what); }
+  SECTION("when the next epoch begins") { REQUIRE_THROWS_WITH(run.step(), when && what); }
+  REQUIRE(same_bytes(parameters_of(learner), before));
   REQUIRE(learner.step_count() == first_bad);
+  REQUIRE(run.loss() == loss);
+  REQUIRE(run.terms().rows()[0].steps == counted);
+  run.step();  // again, and again in vain
+  REQUIRE_THROWS_WITH(run.loss(), when && what);
+}
+
+TEST_CASE("an id outside its range is an error of its step, and of an evaluation") {
+  using Model = PlainVae<float, Sentence, SmallHead, Cuda>;
+  const Model model(VaeOptions::paper());
+  Tensor<float, Shape<4>> words(12);
+  for (std::size_t i = 0; i < words.flat().size(); ++i)
+    words.flat()[i] = static_cast<float>(Random{3, 0, 0}.below(7, i));
+  words.row(5)[2] = 7;  // the first id that is none
+  const auto group = observe<float, Sentence>(0, given<Caption>(words));
+  Learner<float, Cuda> learner(model.description(), 2);
+  const auto before = parameters_of(learner);
+  TrainOptions o;
+  o.supervision.batch = 12;
+  Trainer<Model> trainer(model, learner, group, o);
+  trainer.step();
+  REQUIRE_THROWS_WITH(trainer.epoch_loss(),
+                      Catch::Contains("training step 1: an id or a class is outside its range"));
+  REQUIRE(learner.step_count() == 0);
+  REQUIRE(same_bytes(parameters_of(learner), before));
+  REQUIRE_THROWS_WITH(complete(model, learner, group, 1, Random{1, 2, 0}),
+                      Catch::Contains("evaluation: an id or a class is outside its range"));
+}
+
+TEST_CASE("what happens between two steps changes what it should, and nothing else") {
+  const SmallSvae<Cpu> cpu_model(VaeOptions::paper());
+  SmallSvae<Cuda> model(VaeOptions::paper());
+  const auto set = data();
+  Learner<float> cpu(cpu_model.description(), 11, 1);
+  Learner<float, Cuda> gpu(model.description(), 11);
+  Streams a(samples, options(1).supervision, Random{11, 1, 0});
+  Streams b(samples, options(1).supervision, Random{11, 1, 0});
+  SmallSvae<Cpu> annealed = cpu_model;
+  Steps<SmallSvae<Cpu>> on_cpu(annealed, cpu, set, a, 11);
+  Steps<SmallSvae<Cuda>> on_gpu(model, gpu, set, b, 11);
+  const auto both = [&](auto&& f) {
+    f(annealed, cpu, on_cpu);
+    f(model, gpu, on_gpu);
+  };
+  const auto steps = [&](int n) {
+    for (int i = 0; i < n; ++i) both([](auto&, auto&, auto& run) { run.step(); });
+    REQUIRE(std::abs(on_gpu.loss() - on_cpu.loss()) <= 1e-4 * std::abs(on_cpu.loss()));
+  };
+  steps(6);  // graphs of both shapes
+  SECTION("a weight of the loss") {
+    both([](auto& m, auto&, auto&) { m.options.beta = 7; });
+  }
+  SECTION("the learning rate") {
+    both([](auto&, auto& learner, auto&) { learner.adam.learning_rate = 0.05; });
+  }
+  SECTION("the parameters") {
+    both([](auto&, auto& learner, auto&) { learner.state().parameters[3] += 0.5F; });
+  }
+  SECTION("the number of the step") {
+    both([](auto&, auto& learner, auto&) { learner.state().step = 13; });
+  }
+  SECTION("the sums, set to zero") {
+    both([](auto&, auto&, auto& run) { run.clear(); });
+    REQUIRE(on_gpu.loss() == 0);
+  }
+  SECTION("an evaluation") {
+    const auto seen = complete(model, gpu, set, 1, Random{1, 2, 0});
+    const auto expected = complete(annealed, cpu, set, 1, Random{1, 2, 0});
+    for (std::size_t i = 0; i < 24; ++i)
+      REQUIRE(std::get<0>(seen).data()[i] ==
+              Approx(static_cast<double>(std::get<0>(expected).data()[i])).margin(1e-4));
+  }
+  SECTION("a step of another kind") {
+    both([&]<class M, class L, class R>(M& m, L& learner, R&) {
+      using D = typename M::Device;
+      learner.step(Random{11, 9, 1}, [&](Context<float, D>& ctx) {
+        const auto group = poe::detail::to_device<M>(ctx, set.slice(0, 5));
+        m.loss(ctx, {&group, 1});
+      });
+    });
+  }
+  steps(7);
 }

@@ -64,6 +64,7 @@ Block<Device> allocate(std::size_t bytes) {
 template <class T, class Device = Cpu>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>);
+  static constexpr bool on_host = std::is_same_v<Device, Cpu>;
 
  public:
   Buffer() = default;
@@ -75,12 +76,12 @@ class Buffer {
   T* data() { return reinterpret_cast<T*>(memory_.get()); }
   const T* data() const { return reinterpret_cast<const T*>(memory_.get()); }
   std::size_t size() const { return size_; }
-  T& operator[](std::size_t i) { return data()[i]; }
-  const T& operator[](std::size_t i) const { return data()[i]; }
-  T* begin() { return data(); }
-  T* end() { return data() + size_; }
-  const T* begin() const { return data(); }
-  const T* end() const { return data() + size_; }
+  T& operator[](std::size_t i) requires on_host { return data()[i]; }
+  const T& operator[](std::size_t i) const requires on_host { return data()[i]; }
+  T* begin() requires on_host { return data(); }
+  T* end() requires on_host { return data() + size_; }
+  const T* begin() const requires on_host { return data(); }
+  const T* end() const requires on_host { return data() + size_; }
   void clear() {
     if (size_ != 0) Memory<Device>::clear(memory_.get(), size_ * sizeof(T));
   }

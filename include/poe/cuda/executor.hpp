@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
+#include <poe/core/error.hpp>
 #include <poe/core/executor.hpp>
 #include <poe/cuda/runtime.hpp>
 
@@ -20,6 +22,14 @@ enum class Precision {
   tf32,     // tensor cores: factors rounded to 10 bits after the point
   bf16      // tensor cores: factors rounded to 7 bits
 };
+
+/// The precision that is called so on a command line; fails for another name.
+inline Precision precision_named(std::string_view name) {
+  if (name == "float32") return Precision::float32;
+  if (name == "tf32") return Precision::tf32;
+  expect(name == "bf16", "precision of products: expected float32, tf32 or bf16, got '{}'", name);
+  return Precision::bf16;
+}
 
 /// Who computes convolutions, and linear layers, in float (null: our kernels), and how exactly.
 struct Engines {
@@ -87,6 +97,11 @@ class Executor<Cuda> {
       cuda::record(b.reached.get(), b.stream.get());
       cuda::wait(branches_[0]->stream.get(), b.reached.get());
     }
+  }
+
+  /// Waits until no branch has anything left to do.
+  void wait_for_all() {
+    for (auto& b : branches_) cuda::synchronise(b->stream.get());
   }
 
  private:

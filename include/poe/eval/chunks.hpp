@@ -11,7 +11,7 @@ namespace poe::detail {
 
 /// Rows of a pass at a time: few keep a core's caches warm, many keep a GPU busy.
 template <class Device>
-inline constexpr int chunk_rows = std::is_same_v<Device, Cpu> ? 128 : 4096;
+inline constexpr int chunk_rows = std::is_same_v<Device, Cpu> ? 128 : 1024;
 
 /// Calls f(context, first, count) until every row of [0, rows) was covered once: each rank takes a
 /// slice, in chunks of at most `chunk` rows. What a call takes from the arena is gone after it.

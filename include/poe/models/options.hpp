@@ -26,6 +26,8 @@ struct VaeOptions {
   /// KL(q || q') trains q only.
   bool stop_gradient_on_target = false;
 
+  friend constexpr bool operator==(const VaeOptions&, const VaeOptions&) = default;
+
   /// The paper's equations: no prior expert, precision 1 / sigma^2, one sample.
   static constexpr VaeOptions paper() { return {}; }
   /// What the authors' program computes: its products include the prior and take the softplus for a

@@ -9,7 +9,7 @@ namespace poe {
 
 /// Parameters, Adam's moments and gradients as flat buffers of the device. The host's copy, which
 /// checkpoints read and write, is brought up to date when it is asked for; what is written there
-/// reaches the device before its next use.
+/// reaches the device before its next use. All work on these numbers goes through one stream.
 template <class T>
 class Learner<T, Cuda> {
  public:
@@ -18,6 +18,7 @@ class Learner<T, Cuda> {
       : description_(std::move(description)) {
     const auto reason = cuda::why_unavailable();
     expect(reason.empty(), "{}", reason);
+    tape_ = std::make_unique<Tape<T, Cuda>>();
     const std::size_t n = description_.parameter_size, statistics = description_.statistic_size;
     host_.parameters = Buffer<T>(n);
     host_.first_moment = Buffer<T>(n);
@@ -29,7 +30,7 @@ class Learner<T, Cuda> {
                           &device_.gradients})
       *b = Buffer<T, Cuda>(n);
     device_.statistics = Buffer<T, Cuda>(statistics);
-    device_.state = Buffer<StepState, Cuda>(1);
+    state_ = Buffer<StepState, Cuda>(1);
   }
 
   AdamOptions adam;
@@ -38,11 +39,11 @@ class Learner<T, Cuda> {
   /// The numbers on the device.
   struct DeviceState {
     Buffer<T, Cuda> parameters, first_moment, second_moment, gradients, statistics;
-    Buffer<StepState, Cuda> state;
   };
 
   const Description<T>& description() const { return description_; }
-  /// The host's copy; what is changed in it counts.
+  /// The host's copy. What is changed in it counts if it is changed before the next step or
+  /// evaluation: ask again after that.
   TrainingState<T>& state() {
     pull();
     host_newer_ = true;
@@ -55,6 +56,8 @@ class Learner<T, Cuda> {
   long step_count() const { return host_.step; }
   int threads() const { return 1; }
 
+  /// The stream in which everything happens that touches the numbers on the device.
+  cuda::Stream stream() const { return tape_->executor().stream(); }
   /// The numbers on the device, which the caller may change.
   DeviceState& device() {
     push();
@@ -69,26 +72,14 @@ class Learner<T, Cuda> {
   void step(const Random& random, F&& pass) {
     DeviceState& d = device();
     StepState state;
-    state.step = random.step;
-    StepState* const on_device = d.state.data();
-    cuda::upload(on_device, &state, sizeof state, nullptr);
-    tape_->reset();
-    tape_->recording = true;
-    Executor<Cuda>& on = tape_->executor();
-    on.fault = &on_device->fault;
-    Context<T, Cuda> ctx = context(*tape_, Mode::train, random);
-    ctx.gradients = d.gradients.data();
-    try {
+    state.step = static_cast<std::uint32_t>(host_.step + 1);
+    cuda::upload(state_.data(), &state, sizeof state, stream());
+    run(Mode::train, random, d.gradients.data(), [&](Context<T, Cuda>& ctx) {
       pass(ctx);
       tape_->backward();
-      state.step = static_cast<std::uint32_t>(host_.step + 1);  // Adam's, not that of the noise
-      cuda::upload(&on_device->step, &state.step, sizeof state.step, on.stream());
-      update(on);
-    } catch (...) {
-      cuda::clear(d.gradients.data(), d.gradients.size() * sizeof(T), on.stream());
-      throw;
-    }
-    cuda::download(&state, on_device, sizeof state, on.stream());
+      update(state_.data(), ctx.executor());
+    });
+    cuda::download(&state, state_.data(), sizeof state, stream());
     expect((state.fault & StepState::bad_data) == 0,
            "training step {}: an id or a class is outside its range", host_.step + 1);
     ++host_.step;
@@ -96,23 +87,23 @@ class Learner<T, Cuda> {
            host_.step);
   }
 
-  /// Adam on all parameters, as step state->step of the device; sets the gradients to zero.
-  void update(Executor<Cuda>& on) {
+  /// Adam on all parameters, as step state->step; sets the gradients to zero.
+  void update(StepState* state, Executor<Cuda>& on) {
     adam_step<T>(adam, device_.parameters.size(), device_.parameters.data(),
                  device_.first_moment.data(), device_.second_moment.data(),
-                 device_.gradients.data(), device_.state.data(), on);
+                 device_.gradients.data(), state, on);
   }
 
-  /// Runs pass(context) without recording: values only. Returns when the device is done.
+  /// Runs pass(context) without recording: values only. Returns when the device is done. Fails if
+  /// an id or a class was outside its range.
   template <class F>
   void evaluate(const Random& random, F&& pass) {
     push();
-    tape_->reset();
-    tape_->recording = false;
-    tape_->executor().fault = nullptr;
-    Context<T, Cuda> ctx = context(*tape_, Mode::evaluate, random);
-    pass(ctx);
-    cuda::synchronise(tape_->executor().stream());
+    StepState state;
+    cuda::upload(state_.data(), &state, sizeof state, stream());
+    run(Mode::evaluate, random, nullptr, pass);
+    cuda::download(&state, state_.data(), sizeof state, stream());
+    expect(state.fault == 0, "evaluation: an id or a class is outside its range");
   }
 
   /// The surroundings of a pass on another tape: captured steps have one each.
@@ -125,7 +116,28 @@ class Learner<T, Cuda> {
             .random = random};
   }
 
+  /// After a pass that threw: waits until nothing of it is running, and forgets its gradients.
+  void clean_up(Executor<Cuda>& on) {
+    on.wait_for_all();
+    cuda::clear(device_.gradients.data(), device_.gradients.size() * sizeof(T), stream());
+  }
+
  private:
+  template <class F>
+  void run(Mode mode, const Random& random, T* gradients, F&& pass) {
+    tape_->reset();
+    tape_->recording = mode == Mode::train;
+    tape_->executor().fault = &state_.data()->fault;
+    Context<T, Cuda> ctx = context(*tape_, mode, random);
+    ctx.gradients = gradients;
+    try {
+      pass(ctx);
+    } catch (...) {
+      clean_up(tape_->executor());
+      throw;
+    }
+  }
+
   template <class F>
   void each_buffer(F&& f) const {
     f(host_.parameters, device_.parameters);
@@ -135,18 +147,17 @@ class Learner<T, Cuda> {
   }
   void pull() const {
     if (!std::exchange(device_newer_, false)) return;
-    each_buffer([](Buffer<T>& host, const Buffer<T, Cuda>& device) {
+    each_buffer([&](Buffer<T>& host, const Buffer<T, Cuda>& device) {
       if (host.size() > 0)
-        cuda::download(host.data(), device.data(), host.size() * sizeof(T), nullptr);
+        cuda::download(host.data(), device.data(), host.size() * sizeof(T), stream());
     });
   }
   void push() {
     if (!std::exchange(host_newer_, false)) return;
-    each_buffer([](const Buffer<T>& host, Buffer<T, Cuda>& device) {
+    each_buffer([&](const Buffer<T>& host, Buffer<T, Cuda>& device) {
       if (host.size() > 0)
-        cuda::upload(device.data(), host.data(), host.size() * sizeof(T), nullptr);
+        cuda::upload(device.data(), host.data(), host.size() * sizeof(T), stream());
     });
-    cuda::synchronise(nullptr);
   }
 
   Description<T> description_;
@@ -154,7 +165,8 @@ class Learner<T, Cuda> {
   mutable DeviceState device_;
   mutable bool device_newer_ = false;
   bool host_newer_ = true;
-  std::unique_ptr<Tape<T, Cuda>> tape_ = std::make_unique<Tape<T, Cuda>>();
+  Buffer<StepState, Cuda> state_;  // of steps and evaluations here; Steps has one of its own
+  std::unique_ptr<Tape<T, Cuda>> tape_;
 };
 
 }  // namespace poe

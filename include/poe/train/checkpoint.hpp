@@ -12,18 +12,22 @@ namespace poe {
 
 namespace detail {
 
-template <class T, class D>
-std::vector<WeightSection<T>> weight_sections(Learner<T, D>& learner) {
-  return {{"", &learner.description().parameters, learner.state().parameters.data()},
-          {"", &learner.description().statistics, learner.state().statistics.data()}};
+template <class T>
+std::vector<WeightSection<T>> weight_sections(const Description<T>& d, TrainingState<T>& state) {
+  return {{"", &d.parameters, state.parameters.data()}, {"", &d.statistics, state.statistics.data()}};
 }
-template <class T, class D>
-std::vector<WeightSection<T>> state_sections(Learner<T, D>& learner) {
-  auto sections = weight_sections(learner);
-  const auto* const parameters = &learner.description().parameters;
-  sections.push_back({"optimizer.exp_avg.", parameters, learner.state().first_moment.data()});
-  sections.push_back({"optimizer.exp_avg_sq.", parameters, learner.state().second_moment.data()});
+template <class T>
+std::vector<WeightSection<T>> state_sections(const Description<T>& d, TrainingState<T>& state) {
+  auto sections = weight_sections(d, state);
+  sections.push_back({"optimizer.exp_avg.", &d.parameters, state.first_moment.data()});
+  sections.push_back({"optimizer.exp_avg_sq.", &d.parameters, state.second_moment.data()});
   return sections;
+}
+
+/// The state as what is saved, which nobody writes to: a learner on a GPU need not take it back.
+template <class T, class D>
+TrainingState<T>& saved_state(const Learner<T, D>& learner) {
+  return const_cast<TrainingState<T>&>(learner.state());
 }
 
 }  // namespace detail
@@ -50,14 +54,16 @@ N metadata_number(const Metadata& metadata, const std::string& path, const std::
 template <class T, class D>
 void save_checkpoint(const std::filesystem::path& path, Learner<T, D>& learner, Metadata metadata) {
   metadata["step"] = std::to_string(learner.step_count());
-  const auto sections = detail::state_sections(learner);
+  const auto sections =
+      detail::state_sections(learner.description(), detail::saved_state(learner));
   save_weights<T>(path, sections, metadata);
 }
 
 /// Writes parameters and running statistics only: what inference needs.
 template <class T, class D>
 void save_model(const std::filesystem::path& path, Learner<T, D>& learner, const Metadata& metadata) {
-  const auto sections = detail::weight_sections(learner);
+  const auto sections =
+      detail::weight_sections(learner.description(), detail::saved_state(learner));
   save_weights<T>(path, sections, metadata);
 }
 
@@ -66,7 +72,7 @@ template <class T, class D>
 Metadata load_checkpoint(const std::filesystem::path& path, Learner<T, D>& learner) {
   const auto file = SafetensorsFile::open(path);
   const long step = metadata_number<long>(file.metadata(), path.string(), "step");
-  load_weights<T>(file, path.string(), detail::state_sections(learner));
+  load_weights<T>(file, path.string(), detail::state_sections(learner.description(), learner.state()));
   learner.state().step = step;
   return file.metadata();
 }
@@ -76,7 +82,7 @@ Metadata load_checkpoint(const std::filesystem::path& path, Learner<T, D>& learn
 template <class T, class D>
 Metadata load_model(const std::filesystem::path& path, Learner<T, D>& learner) {
   const auto file = SafetensorsFile::open(path);
-  load_weights<T>(file, path.string(), detail::weight_sections(learner), true);
+  load_weights<T>(file, path.string(), detail::weight_sections(learner.description(), learner.state()), true);
   return file.metadata();
 }
 

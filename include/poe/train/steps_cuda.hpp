@@ -30,20 +30,19 @@ class Steps<Model, Cuda> {
 
   Steps(const Model& model, Learner<T, Cuda>& learner, const typename Model::HostGroup& data,
         Streams& streams, std::uint64_t seed)
-      : model_(model), learner_(learner), streams_(streams), seed_(seed), means_(max_rows) {
+      : model_(model), learner_(learner), streams_(streams), seed_(seed), means_(max_rows), state_(1) {
     each_modality([&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
       const auto samples = std::get<I>(data.x).flat();
       data_[I] = Buffer<T, Cuda>(samples.size());
-      cuda::upload(data_[I].data(), samples.data(), samples.size_bytes(), nullptr);
+      cuda::upload(data_[I].data(), samples.data(), samples.size_bytes(), learner.stream());
     });
-    cuda::synchronise(nullptr);
   }
 
   void step() {
     const long number = learner_.step_count();
     const int per_epoch = streams_.steps_per_epoch();
     begin_epoch(static_cast<int>(number / per_epoch));
-    if (!begun_ || learner_.adam != adam_) begin();
+    if (number != next_ || settings() != settings_) begin(number);
     learner_.device();  // what the host has changed goes first
     const Sizes& sizes = sizes_[static_cast<std::size_t>(number % per_epoch)];
     auto& shape = shapes_[sizes];
@@ -52,41 +51,54 @@ class Steps<Model, Cuda> {
       run(*shape, sizes);
     else if (shape->graph == nullptr)
       capture(*shape, sizes);
-    if (shape->graph != nullptr) cuda::launch(shape->graph.get(), queue_.stream());
+    if (shape->graph != nullptr) cuda::launch(shape->graph.get(), learner_.stream());
     ++shape->steps;
-    for (const int row : shape->rows) ++terms_.rows()[static_cast<std::size_t>(row)].steps;
+    count(*shape, 1);
     learner_.count_steps(1);
+    next_ = number + 1;
   }
 
   /// Running means of the terms, and the sum of the losses, since clear(). They wait for the
-  /// device, and fail if a step went wrong: the parameters are then those before it.
+  /// device, and fail if a step went wrong: the steps taken are then those before it, and so are
+  /// the parameters, unless it was a gradient that was not finite.
   const TermTable& terms() {
     read();
     return terms_;
   }
-  double loss() { return read().loss; }
+  double loss() {
+    read();
+    return loss_;
+  }
   void clear() {
-    StepState state = read();
-    state.loss = 0;
-    write(state);
+    read();
     terms_.clear();
-    cuda::clear(means_.data(), means_.size() * sizeof(double), queue_.stream());
+    loss_ = 0;
+    cuda::clear(means_.data(), means_.size() * sizeof(double), learner_.stream());
+    cuda::upload(&state_.data()->loss, &loss_, sizeof loss_, learner_.stream());
   }
   void restore(TermTable terms, double loss) {
-    terms_ = std::move(terms);
-    std::vector<double> sums;
-    for (const auto& row : terms_.rows()) sums.push_back(row.sum);
-    cuda::clear(means_.data(), means_.size() * sizeof(double), nullptr);
-    if (!sums.empty()) cuda::upload(means_.data(), sums.data(), sums.size() * sizeof(double), nullptr);
-    start_loss_ = loss;
-    begun_ = false;
     shapes_.clear();  // their rows are those of the table that was
+    terms_ = std::move(terms);
+    loss_ = loss;
+    std::vector<double> sums(max_rows);
+    for (std::size_t i = 0; i < terms_.rows().size(); ++i) sums[i] = terms_.rows()[i].sum;
+    cuda::upload(means_.data(), sums.data(), sums.size() * sizeof(double), learner_.stream());
+    next_ = -1;
   }
 
  private:
   static constexpr std::size_t loaders = 1 + static_cast<std::size_t>(M::count);
   static constexpr std::size_t max_rows = 1024;
   using Sizes = std::array<int, loaders>;
+
+  /// What a captured step holds fast: all of it is read when a step is recorded.
+  struct Settings {
+    AdamOptions adam;
+    VaeOptions model;
+    cuda::Engines engines;
+    friend constexpr bool operator==(const Settings&, const Settings&) = default;
+  };
+  Settings settings() const { return {learner_.adam, model_.options, learner_.engines}; }
 
   struct DestroyGraph {
     void operator()(cuda::GraphHandle* g) const { cuda::destroy(g); }
@@ -108,55 +120,55 @@ class Steps<Model, Cuda> {
     (std::make_index_sequence<static_cast<std::size_t>(M::count)>{});
   }
 
-  StepState* state() { return learner_.device().state.data(); }
+  /// Adds `steps` steps to the terms that this shape reports.
+  void count(const Shape& shape, long steps) {
+    for (const int row : shape.rows) terms_.rows()[static_cast<std::size_t>(row)].steps += steps;
+  }
 
-  /// What the device was last told, and what it has done since.
-  StepState read() {
+  /// Brings the sums up to date.
+  void read() {
+    if (next_ < 0) return;
     StepState s;
-    if (!begun_) {
-      s.loss = start_loss_;
-      return s;
-    }
-    cuda::download(&s, state(), sizeof s, queue_.stream());
-    if (s.fault != 0) {
-      begun_ = false;
-      fail_step(s);
-    }
+    cuda::download(&s, state_.data(), sizeof s, learner_.stream());
     std::vector<double> sums(terms_.rows().size());
     if (!sums.empty())
-      cuda::download(sums.data(), means_.data(), sums.size() * sizeof(double), queue_.stream());
+      cuda::download(sums.data(), means_.data(), sums.size() * sizeof(double), learner_.stream());
     for (std::size_t i = 0; i < sums.size(); ++i) terms_.rows()[i].sum = sums[i];
-    return s;
+    loss_ = s.loss;
+    if (s.fault != 0) fail_step(s);
   }
-  void write(const StepState& s) {
-    start_loss_ = s.loss;
-    if (begun_) cuda::upload(state(), &s, sizeof s, queue_.stream());
+
+  const Sizes& sizes_of_step(long number) const {
+    return sizes_[static_cast<std::size_t>(number % streams_.steps_per_epoch())];
   }
+  /// Step s.step went wrong, and those launched after it did nothing.
   [[noreturn]] void fail_step(const StepState& s) {
-    const long step = s.fault_step;
-    learner_.count_steps(step - 1 - learner_.step_count());
+    const long step = s.step;
+    for (long n = step - 1; n < next_; ++n) count(*shapes_.at(sizes_of_step(n)), -1);
+    learner_.count_steps(step - 1 - next_);
+    next_ = -1;
     expect((s.fault & StepState::bad_data) == 0,
            "training step {}: an id or a class is outside its range", step);
     expect((s.fault & StepState::bad_gradient) == 0,
            "training step {}: a gradient is not finite although the loss was", step);
-    const auto& sizes = sizes_[static_cast<std::size_t>((step - 1) % streams_.steps_per_epoch())];
+    const Shape& shape = *shapes_.at(sizes_of_step(step - 1));
     fail("training step {}: the term {} is not finite: a learning rate that is too large, or bad "
          "data?",
-         step, shapes_.at(sizes)->terms[s.fault_term].template name<M>());
+         step, shape.terms[s.fault_term].template name<M>());
   }
 
-  /// Puts the state of the run on the device; graphs of other settings of Adam are of no use.
-  void begin() {
-    if (begun_) read();
-    adam_ = learner_.adam;
-    for (auto& [sizes, shape] : shapes_) shape->graph.reset();
+  /// Tells the device where the run stands; graphs of other settings are of no use any more.
+  void begin(long number) {
+    read();
+    if (settings() != std::exchange(settings_, settings())) {
+      cuda::synchronise(learner_.stream());
+      shapes_.clear();
+    }
     StepState s;
-    s.step = static_cast<std::uint32_t>(learner_.step_count() + 1);
+    s.step = static_cast<std::uint32_t>(number + 1);
     s.first_step = first_step();
-    s.loss = begun_ ? read().loss : start_loss_;
-    begun_ = true;
-    write(s);
-    cuda::synchronise(queue_.stream());
+    s.loss = loss_;
+    cuda::upload(state_.data(), &s, sizeof s, learner_.stream());
   }
   std::uint32_t first_step() const {
     return static_cast<std::uint32_t>(epoch_) *
@@ -168,42 +180,46 @@ class Steps<Model, Cuda> {
   /// other, each in `slot` places.
   void begin_epoch(int epoch) {
     if (epoch == epoch_) return;
+    read();  // a step that went wrong is one of the epoch that ends
     epoch_ = epoch;
     const auto steps = static_cast<std::size_t>(streams_.steps_per_epoch());
-    std::vector<std::vector<std::uint32_t>> unpaired;
+    std::vector<std::vector<std::uint32_t>> unpaired, batches;
     std::vector<std::uint32_t> paired, flat;
-    std::vector<std::vector<std::uint32_t>> batches;
     sizes_.assign(steps, {});
-    slot_ = 0;
+    int slot = 1;
     for (std::size_t s = 0; s < steps; ++s) {
       streams_.batch(epoch, static_cast<int>(s), paired, unpaired);
       for (std::size_t l = 0; l < loaders; ++l) {
         batches.push_back(l == 0 ? paired : unpaired[l - 1]);
         sizes_[s][l] = static_cast<int>(batches.back().size());
-        slot_ = std::max(slot_, sizes_[s][l]);
+        slot = std::max(slot, sizes_[s][l]);
       }
     }
-    slot_ = std::max(slot_, 1);
-    flat.resize(batches.size() * static_cast<std::size_t>(slot_));
+    flat.resize(batches.size() * static_cast<std::size_t>(slot));
     for (std::size_t b = 0; b < batches.size(); ++b)
       std::copy(batches[b].begin(), batches[b].end(),
-                flat.begin() + static_cast<std::ptrdiff_t>(b) * slot_);
-    if (schedule_.size() < flat.size()) {
-      cuda::synchronise(queue_.stream());
+                flat.begin() + static_cast<std::ptrdiff_t>(b) * slot);
+    if (schedule_.size() < flat.size() || slot != slot_) {  // both are in the graphs
+      cuda::synchronise(learner_.stream());
+      shapes_.clear();
       schedule_ = Buffer<std::uint32_t, Cuda>(flat.size());
-      for (auto& [sizes, shape] : shapes_) shape->graph.reset();
+      slot_ = slot;
     }
     cuda::upload(schedule_.data(), flat.data(), flat.size() * sizeof(std::uint32_t),
-                 queue_.stream());
-    if (begun_) {
-      const std::uint32_t first = first_step();
-      cuda::upload(&state()->first_step, &first, sizeof first, queue_.stream());
-    }
+                 learner_.stream());
+    const std::uint32_t first = first_step();
+    cuda::upload(&state_.data()->first_step, &first, sizeof first, learner_.stream());
   }
 
   void run(Shape& shape, const Sizes& sizes) {
-    cuda::synchronise(queue_.stream());
-    pass(shape, sizes);
+    cuda::synchronise(learner_.stream());
+    try {
+      pass(shape, sizes);
+    } catch (...) {
+      learner_.clean_up(shape.tape.executor());
+      next_ = -1;
+      throw;
+    }
     cuda::synchronise(shape.tape.executor().stream());
   }
   void capture(Shape& shape, const Sizes& sizes) {
@@ -225,15 +241,15 @@ class Steps<Model, Cuda> {
     tape.reset();
     tape.recording = true;
     Executor<Cuda>& on = tape.executor();
-    on.step = &state()->step;
-    on.fault = &state()->fault;
+    on.step = &state_.data()->step;
+    on.fault = &state_.data()->fault;
     Context<T, Cuda> ctx = learner_.context(tape, Mode::train, Random{seed_, 0, 0});
     ctx.gradients = learner_.device().gradients.data();
     const DeviceTerms terms = model_.loss(ctx, gather(ctx, sizes));
     tape.backward();
     close(shape, terms, on);
-    learner_.update(on);
-    end_step(state(), on);
+    learner_.update(state_.data(), on);
+    end_step(state_.data(), on);
   }
 
   void close(Shape& shape, const DeviceTerms& terms, Executor<Cuda>& on) {
@@ -247,7 +263,7 @@ class Steps<Model, Cuda> {
     }
     expect(terms_.rows().size() <= max_rows, "a loss of at most {} terms, got {}", max_rows,
            terms_.rows().size());
-    close_terms(shares, terms.sums, means_.data(), state(), on);
+    close_terms(shares, terms.sums, means_.data(), state_.data(), on);
   }
 
   /// The batch of every loader, side by side for each modality.
@@ -267,7 +283,7 @@ class Steps<Model, Cuda> {
         std::get<I>(groups[l].x) = {to, sizes[l]};
         if (sizes[l] > 0)
           gather_rows<T>(data_[I].data(), size, schedule_.data(), slot_ * static_cast<int>(loaders),
-                         slot_ * static_cast<int>(l), sizes[l], state(), to, ctx.executor());
+                         slot_ * static_cast<int>(l), sizes[l], state_.data(), to, ctx.executor());
         to += static_cast<std::ptrdiff_t>(sizes[l]) * size;
       }
     });
@@ -278,17 +294,17 @@ class Steps<Model, Cuda> {
   Learner<T, Cuda>& learner_;
   Streams& streams_;
   std::uint64_t seed_;
-  AdamOptions adam_;
+  Settings settings_{};
   std::array<Buffer<T, Cuda>, static_cast<std::size_t>(M::count)> data_;
   Buffer<double, Cuda> means_;  // by row of the table
+  Buffer<StepState, Cuda> state_;
   Buffer<std::uint32_t, Cuda> schedule_;
   int epoch_ = -1, slot_ = 0;
+  long next_ = -1;            // the step that the device would take; below 0: it must be told
   std::vector<Sizes> sizes_;  // by step of the epoch
   std::map<Sizes, std::unique_ptr<Shape>> shapes_;
-  Executor<Cuda> queue_;  // its stream is that of all launches
   TermTable terms_;
-  double start_loss_ = 0;
-  bool begun_ = false;
+  double loss_ = 0;  // when it was last read
 };
 
 }  // namespace poe

@@ -165,9 +165,10 @@ class Trainer {
     if (best_score_) meta["best_score"] = exact_text(*best_score_);
     meta["epoch_steps"] = std::to_string(epoch_steps);
     meta["epoch_loss"] = exact_text(steps_.loss());
+    const TermTable& terms = steps_.terms();
     if (epoch_steps > 0)
-      for (std::size_t i = 0; i < steps_.terms().rows().size(); ++i) {
-        const TermTable::Row& r = steps_.terms().rows()[i];
+      for (std::size_t i = 0; i < terms.rows().size(); ++i) {
+        const TermTable::Row& r = terms.rows()[i];
         meta[fmt::format("term.{}", i)] =
             fmt::format("{} {} {} {} {} {}", int{r.term.divergence}, r.term.from, r.term.to,
                         int{r.term.paired}, r.steps, exact_text(r.sum));
