@@ -32,7 +32,7 @@ double step_flop(const std::string& model, double batch) {
 }
 
 struct Options {
-  std::string model = "svae-star", preset = "official", device = "cpu";
+  std::string model = "svae-star", preset = "official", device = "cpu", math = "float32";
   int batch = 100, threads = 1, steps = 40, repeats = 3, warmup = 10;
   bool json = false;
 };
@@ -51,6 +51,8 @@ void bench(const Model& model, const Options& o) {
   data.x = {halves[0].view(), halves[1].view()};
 
   LearnerOf<Model> learner(model.description(), 1, o.threads);
+  if constexpr (std::is_same_v<typename Model::Device, Cuda>)
+    learner.engines.precision = cuda::precision_named(o.math);
   TrainOptions options;
   options.supervision.batch = o.batch;
   Trainer<Model> trainer(model, learner, data, options);
@@ -84,15 +86,15 @@ void bench(const Model& model, const Options& o) {
   const double mib = static_cast<double>(usage.ru_maxrss) / 1024;
   if (o.json)
     fmt::print(
-        "{{\"model\":\"{}\",\"batch\":{},\"device\":\"{}\",\"threads\":{},\"ms_per_step\":{{\"median\":{:.3f},"
+        "{{\"model\":\"{}\",\"batch\":{},\"device\":\"{}\",\"math\":\"{}\",\"threads\":{},\"ms_per_step\":{{\"median\":{:.3f},"
         "\"min\":{:.3f},"
         "\"max\":{:.3f}}},\"gflops\":{:.1f},\"peak_rss_mib\":{:.0f}}}\n",
-        o.model, o.batch, o.device, o.threads, median, *fastest, *slowest, gflops, mib);
+        o.model, o.batch, o.device, o.math, o.threads, median, *fastest, *slowest, gflops, mib);
   else
     fmt::print(
-        "{:12} batch {} on {}, {} threads: {:.3g} ms a step (min {:.3g}, max {:.3g}), {:.0f} "
+        "{:12} batch {} on {} in {}, {} threads: {:.3g} ms a step (min {:.3g}, max {:.3g}), {:.0f} "
         "GFLOP/s, peak {:.0f} MiB\n",
-        o.model, o.batch, o.device, o.threads, median, *fastest, *slowest, gflops, mib);
+        o.model, o.batch, o.device, o.math, o.threads, median, *fastest, *slowest, gflops, mib);
 }
 
 }  // namespace
@@ -106,6 +108,9 @@ int main(int argc, char** argv) try {
       ->check(CLI::IsMember({"paper", "official"}))
       ->capture_default_str();
   app.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}))->capture_default_str();
+  app.add_option("--math", o.math, "how exactly products are taken on a GPU")
+      ->check(CLI::IsMember({"float32", "tf32", "bf16"}))
+      ->capture_default_str();
   app.add_option("--batch", o.batch)->check(CLI::Range(1, 60000))->capture_default_str();
   app.add_option("--threads", o.threads)->check(CLI::Range(1, 1024))->capture_default_str();
   app.add_option("--steps", o.steps, "timed steps of each repetition")->check(CLI::PositiveNumber);

@@ -58,8 +58,10 @@ inline std::vector<Case> all_cases() {
   };
 }
 
-/// Bytes that must be moved: every operand read once, every result written once. Gradients of
-/// experts are added to what is there.
+/// Bytes that the mathematics needs, the same for every way of computing it: operands (experts,
+/// gradients that arrive, samples) read once, results written once; gradients of experts are also
+/// read, because they are added to. What an implementation reads beyond that, such as posteriors in
+/// the backward pass, does not count.
 inline double forward_bytes(const Case& c, double rows, double latent) {
   const auto pairs = static_cast<double>(c.experts) + static_cast<double>(c.products.size());
   return 4 * rows *
@@ -67,8 +69,8 @@ inline double forward_bytes(const Case& c, double rows, double latent) {
           static_cast<double>(c.divergences.size()));
 }
 inline double backward_bytes(const Case& c, double rows, double latent) {
-  const double products = static_cast<double>(c.products.size()) * (c.only_products() ? 2 : 1);
-  const double pairs = 3 * static_cast<double>(c.experts) + products;
+  const double arriving = c.only_products() ? static_cast<double>(c.products.size()) : 0;
+  const double pairs = 3 * static_cast<double>(c.experts) + arriving;
   return 4 * rows *
          (2 * latent * pairs + 2 * latent * static_cast<double>(c.draws.size()) +
           static_cast<double>(c.divergences.size()));

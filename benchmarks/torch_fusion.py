@@ -4,10 +4,12 @@
 
 Reads the file that `bench_fusion --json FILE` wrote and writes another one with PyTorch's times: of
 the forward pass, and of forward and backward pass together. On CUDA each is timed call by call and
-once more inside a captured graph.
+once more inside a captured graph. The file is written after every row, so that a run that is cut
+short has results, too.
 """
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -126,12 +128,25 @@ def measure(plan, row, device, mode, clock):
     return clock.both(forward, copies), clock.both(step, copies)
 
 
+def write(path, out):
+    """Replaces the file in one step; None: standard output"""
+    text = json.dumps(out, indent=1) + "\n"
+    if path is None:
+        sys.stdout.write(text)
+        return
+    with open(path + ".new", "w") as f:
+        f.write(text)
+    os.replace(path + ".new", path)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--like", required=True, help="what bench_fusion --json wrote")
     p.add_argument("--device", choices=["cpu", "cuda"], help="by default that of the file")
     p.add_argument("--mode", choices=["eager", "compile", "max-autotune"], default="eager")
     p.add_argument("--json", help="file to write; standard output by default")
+    p.add_argument("--plan", nargs="+", help="only these plans of the file")
+    p.add_argument("--latent", nargs="+", type=int, help="only these latent sizes of the file")
     p.add_argument("--quick", action="store_true", help="fewer repetitions")
     a = p.parse_args()
     with open(a.like) as f:
@@ -139,20 +154,21 @@ def main():
     device = a.device or like["device"]
     torch.set_num_threads(1)
     clock = Clock(device == "cuda", *((5, 0.005) if a.quick else (15, 0.02)))
-    rows = []
+    out = {"torch": torch.__version__, "mode": a.mode, "device": device, "rows": []}
     for row in like["rows"]:
         if row["direction"] != "forward":
             continue
+        if row["plan"] not in (a.plan or [row["plan"]]) or row["latent"] not in (a.latent or [row["latent"]]):
+            continue
         forward, step = measure(like["plans"][row["plan"]], row, device, a.mode, clock)
-        rows.append({"plan": row["plan"], "batch": row["batch"], "latent": row["latent"],
-                     "forward_launched_us": forward[0] * 1e6, "forward_graph_us": forward[1] * 1e6,
-                     "step_launched_us": step[0] * 1e6, "step_graph_us": step[1] * 1e6})
+        out["rows"].append({"plan": row["plan"], "batch": row["batch"], "latent": row["latent"],
+                            "forward_launched_us": forward[0] * 1e6, "forward_graph_us": forward[1] * 1e6,
+                            "step_launched_us": step[0] * 1e6, "step_graph_us": step[1] * 1e6})
+        if a.json:
+            write(a.json, out)
         print("torch %s: %s, batch %d, latent %d" % (a.mode, row["plan"], row["batch"], row["latent"]),
               file=sys.stderr, flush=True)
-    out = {"torch": torch.__version__, "mode": a.mode, "device": device, "rows": rows}
-    with open(a.json, "w") if a.json else sys.stdout as f:
-        json.dump(out, f, indent=1)
-        f.write("\n")
+    write(a.json, out)
 
 
 if __name__ == "__main__":

@@ -27,4 +27,5 @@ if(POE_CCACHE AND NOT DEFINED CMAKE_CUDA_COMPILER_LAUNCHER)
   set(CMAKE_CUDA_COMPILER_LAUNCHER "${POE_CCACHE}")
 endif()
 
-find_package(CUDAToolkit 12.0 REQUIRED GLOBAL)
+# Before 12.1 the parameters of a kernel have at most 4 KB.
+find_package(CUDAToolkit 12.1 REQUIRED GLOBAL)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// cuBLASLt as the engine of layers that are plain matrix products, in float32.
+// cuBLASLt as the engine of layers that are plain matrix products, of float32 numbers.
 //
 // Our matrices are row-major, cuBLASLt's column-major: what it sees of a matrix is the transpose.
 // With X (rows, depth) the large image, W (depth, columns), Y (rows, columns) the small one:
@@ -38,13 +38,26 @@ struct Product {
   detail::Epilogue<float> epilogue;
 };
 
+/// Factors as they are, or rounded on the way to the tensor cores; float sums in any case.
+cublasComputeType_t compute_type(Precision precision) {
+  switch (precision) {
+    case Precision::tf32:
+      return CUBLAS_COMPUTE_32F_FAST_TF32;
+    case Precision::bf16:
+      return CUBLAS_COMPUTE_32F_FAST_16BF;
+    case Precision::float32:
+      break;
+  }
+  return CUBLAS_COMPUTE_32F;
+}
+
 /// The descriptors of a product.
 struct Description {
   cublasLtMatmulDescOpaque_t operation{};
   cublasLtMatrixLayoutOpaque_t a{}, b{}, d{};
 
-  explicit Description(const Product& p) {
-    check(cublasLtMatmulDescInit(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+  Description(const Product& p, Precision precision) {
+    check(cublasLtMatmulDescInit(&operation, compute_type(precision), CUDA_R_32F),
           "cublasLtMatmulDescInit");
     set(CUBLASLT_MATMUL_DESC_TRANSA, p.a_op);
     set(CUBLASLT_MATMUL_DESC_TRANSB, p.b_op);
@@ -92,13 +105,15 @@ class Library {
   cublasLtHandle_t handle() const { return handle_; }
 
   /// The first choice of the heuristic whose sums have a fixed order; nothing if there is none. It
-  /// depends on sizes and alignments only.
-  const std::optional<Algorithm>& algorithm(const Product& p, Description& description) {
+  /// depends on sizes, alignments and the precision only.
+  const std::optional<Algorithm>& algorithm(const Product& p, Precision precision,
+                                            Description& description) {
     const auto bit = [](bool b) { return b ? 1U : 0U; };
-    const std::array<std::uint32_t, 9> key = {
+    const Key key = {
         static_cast<std::uint32_t>(p.m),
         static_cast<std::uint32_t>(p.n),
         static_cast<std::uint32_t>(p.k),
+        static_cast<std::uint32_t>(precision),
         static_cast<std::uint32_t>(p.a_op) * 16 + static_cast<std::uint32_t>(p.b_op),
         bit(p.epilogue.relu) + 2 * bit(p.epilogue.accumulate) + 4 * bit(p.epilogue.bias != nullptr),
         alignment_of(p.a),
@@ -112,6 +127,8 @@ class Library {
   }
 
  private:
+  using Key = std::array<std::uint32_t, 10>;
+
   std::optional<Algorithm> choose(const Product& p, Description& description) const {
     cublasLtMatmulPreferenceOpaque_t preference{};
     check(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
@@ -140,7 +157,7 @@ class Library {
 
   cublasLtHandle_t handle_ = nullptr;
   std::mutex mutex_;
-  std::map<std::array<std::uint32_t, 9>, std::optional<Algorithm>> algorithms_;
+  std::map<Key, std::optional<Algorithm>> algorithms_;
 };
 
 // Never destroyed: at the end of the process CUDA may be gone before a destructor would run.
@@ -150,8 +167,9 @@ Library& library() {
 }
 
 bool multiply(const Product& p, Executor<Cuda>& on) {
-  Description description(p);
-  const std::optional<Algorithm>& choice = library().algorithm(p, description);
+  const Precision precision = on.engines.precision;
+  Description description(p, precision);
+  const std::optional<Algorithm>& choice = library().algorithm(p, precision, description);
   if (!choice) return false;
   Scratch<Cuda> scratch(on.scratch());
   void* const workspace = scratch.take<unsigned char>(choice->workspace);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// cuDNN as the engine of convolutions, in float32.
+// cuDNN as the engine of convolutions of float32 numbers.
 //
 // cuDNN wants the weights as (filters, kernel_h, kernel_w, channels); ours, seen as the matrix
 // (patch, filters), are transposed for every product. Bias, ReLU and what a product is added to are
@@ -30,17 +30,20 @@ class Library {
 
   /// Null if cuDNN cannot do this, or if it would have to be asked during a capture.
   const Plan* plan(Product product, const Window& w, int rows, const float* large,
-                   const float* small, Stream stream) {
+                   const float* small, Executor<Cuda>& on) {
     const std::ptrdiff_t most = std::numeric_limits<int>::max();
     if (rows == 0 || rows * std::ptrdiff_t{w.large()} > most ||
         rows * std::ptrdiff_t{w.small()} > most)
       return nullptr;
-    const ProductKey key = key_of(product, w, rows, large, small);
+    const Precision precision = on.engines.precision;
+    const ProductKey key = key_of(product, w, rows, precision, large, small);
     const std::lock_guard lock(mutex_);
     auto known = plans_.find(key);
     if (known == plans_.end()) {
-      if (is_capturing(stream)) return nullptr;
-      known = plans_.emplace(key, find_plan(product, w, rows, key.back(), {handle_})).first;
+      if (is_capturing(on.stream())) return nullptr;
+      const bool tensor_cores = precision != Precision::float32;
+      known = plans_.emplace(key, find_plan(product, w, rows, key.back(), {handle_}, tensor_cores))
+                  .first;
     }
     return known->second ? &*known->second : nullptr;
   }
@@ -96,8 +99,7 @@ const float* transposed(const Window& w, const float* weights, Scratch<Cuda>& sc
 bool large_to_small_by_cudnn(const Window& w, const float* large, const float* weights,
                              float* small, int rows, const detail::Epilogue<float>& epilogue,
                              Executor<Cuda>& on) {
-  const Plan* const plan =
-      library().plan(Product::large_to_small, w, rows, large, small, on.stream());
+  const Plan* const plan = library().plan(Product::large_to_small, w, rows, large, small, on);
   if (plan == nullptr) return false;
   Scratch<Cuda> scratch(on.scratch());
   const float* const k = transposed(w, weights, scratch, on);
@@ -109,8 +111,7 @@ bool large_to_small_by_cudnn(const Window& w, const float* large, const float* w
 bool small_to_large_by_cudnn(const Window& w, const float* small, const float* weights,
                              float* large, int rows, const detail::Epilogue<float>& epilogue,
                              Executor<Cuda>& on) {
-  const Plan* const plan =
-      library().plan(Product::small_to_large, w, rows, large, small, on.stream());
+  const Plan* const plan = library().plan(Product::small_to_large, w, rows, large, small, on);
   if (plan == nullptr) return false;
   Scratch<Cuda> scratch(on.scratch());
   const float* const k = transposed(w, weights, scratch, on);
@@ -121,8 +122,7 @@ bool small_to_large_by_cudnn(const Window& w, const float* small, const float* w
 
 bool weight_gradient_by_cudnn(const Window& w, const float* large, const float* small,
                               float* weights_gradient, int rows, Executor<Cuda>& on) {
-  const Plan* const plan =
-      library().plan(Product::weight_gradient, w, rows, large, small, on.stream());
+  const Plan* const plan = library().plan(Product::weight_gradient, w, rows, large, small, on);
   if (plan == nullptr) return false;
   Scratch<Cuda> scratch(on.scratch());
   float* const k = scratch.take<float>(w.weights());

@@ -179,17 +179,17 @@ inline Descriptor operation(Product product, const Descriptor& x, const Descript
   return op;
 }
 
-/// Whether an engine adds up the products of the definition, unrounded, in the same order every
-/// time. On tensor cores the factors of float products would be rounded to tf32.
-inline bool sums_as_written(const Descriptor& engine) {
+/// Whether an engine adds up the products of the definition, in the same order every time, and
+/// takes the factors as they are. On tensor cores, if these are allowed, it rounds them to tf32.
+inline bool sums_as_written(const Descriptor& engine, bool tensor_cores = false) {
   std::array<cudnnBackendNumericalNote_t, CUDNN_NUMERICAL_NOTE_TYPE_COUNT> notes{};
   std::int64_t count = 0;
   check(cudnnBackendGetAttribute(engine.get(), CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
                                  CUDNN_TYPE_NUMERICAL_NOTE,
                                  static_cast<std::int64_t>(notes.size()), &count, notes.data()),
         "numerical notes");
-  return std::none_of(notes.begin(), notes.begin() + count, [](cudnnBackendNumericalNote_t note) {
-    return note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE ||
+  return std::none_of(notes.begin(), notes.begin() + count, [&](cudnnBackendNumericalNote_t note) {
+    return (note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && !tensor_cores) ||
            note == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
            note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
            note == CUDNN_NUMERICAL_NOTE_FFT || note == CUDNN_NUMERICAL_NOTE_WINOGRAD ||
@@ -245,7 +245,8 @@ inline constexpr std::int64_t most_workspace = std::int64_t{256} << 20;
 /// channels-last, weights (filters, kernel_h, kernel_w, channels) with channels fastest; all are
 /// aligned to so many bytes.
 inline std::optional<Plan> find_plan(Product product, const Window& w, int rows,
-                                     std::int64_t alignment, const Target& target) {
+                                     std::int64_t alignment, const Target& target,
+                                     bool tensor_cores = false) {
   if (!regular(w)) return std::nullopt;
   std::vector<Descriptor> parts;
   parts.reserve(5);  // so that references to them hold
@@ -266,7 +267,7 @@ inline std::optional<Plan> find_plan(Product product, const Window& w, int rows,
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
     for (Descriptor& proposal : proposals(graph, mode, target)) {
       const Descriptor engine = engine_of(proposal);
-      if (!sums_as_written(engine)) continue;
+      if (!sums_as_written(engine, tensor_cores)) continue;
       Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
       plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, proposal);
       if (target.handle != nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, target.handle);

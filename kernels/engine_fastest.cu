@@ -12,7 +12,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <utility>
 
 #include <poe/ops/conv_cuda.hpp>
 
@@ -21,10 +20,12 @@ namespace {
 
 using plans::Product;
 
-/// Our kernels compute while this lives.
+/// Our kernels compute while this lives, as exactly as before.
 class OwnKernels {
  public:
-  explicit OwnKernels(Executor<Cuda>& on) : on_(on), engines_(std::exchange(on.engines, {})) {}
+  explicit OwnKernels(Executor<Cuda>& on) : on_(on), engines_(on.engines) {
+    on.engines.convolution = on.engines.linear = nullptr;
+  }
   ~OwnKernels() { on_.engines = engines_; }
   OwnKernels(const OwnKernels&) = delete;
   OwnKernels& operator=(const OwnKernels&) = delete;
@@ -80,8 +81,8 @@ class Measurements {
     const OwnKernels own(on);
     Scratch<Cuda> scratch(on.scratch());
     float* const to = scratch.take<float>(n);
-    const bool faster = by_cudnn(to) &&
-                        time_of([&] { by_cudnn(to); }, on) < time_of([&] { by_us(to); }, on);
+    const bool faster =
+        by_cudnn(to) && time_of([&] { by_cudnn(to); }, on) < time_of([&] { by_us(to); }, on);
     const std::lock_guard lock(mutex_);
     return faster_.emplace(key, faster).first->second;
   }
@@ -108,8 +109,8 @@ bool large_to_small_by_faster(const Window& w, const float* large, const float* 
     return cudnn()->large_to_small(w, large, weights, to, rows, epilogue, on);
   };
   const bool faster = measurements().cudnn_is_faster(
-      key_of(Product::large_to_small, w, rows, large, small), numbers(rows, w.small()), on,
-      by_cudnn,
+      key_of(Product::large_to_small, w, rows, on.engines.precision, large, small),
+      numbers(rows, w.small()), on, by_cudnn,
       [&](float* to) { large_to_small<float>(w, large, weights, to, rows, epilogue, on); });
   return faster && by_cudnn(small);
 }
@@ -121,8 +122,8 @@ bool small_to_large_by_faster(const Window& w, const float* small, const float* 
     return cudnn()->small_to_large(w, small, weights, to, rows, epilogue, on);
   };
   const bool faster = measurements().cudnn_is_faster(
-      key_of(Product::small_to_large, w, rows, large, small), numbers(rows, w.large()), on,
-      by_cudnn,
+      key_of(Product::small_to_large, w, rows, on.engines.precision, large, small),
+      numbers(rows, w.large()), on, by_cudnn,
       [&](float* to) { small_to_large<float>(w, small, weights, to, rows, epilogue, on); });
   return faster && by_cudnn(large);
 }
@@ -133,8 +134,8 @@ bool weight_gradient_by_faster(const Window& w, const float* large, const float*
     return cudnn()->weight_gradient(w, large, small, to, rows, on);
   };
   const bool faster = measurements().cudnn_is_faster(
-      key_of(Product::weight_gradient, w, rows, large, small), w.weights(), on, by_cudnn,
-      [&](float* to) { weight_gradient<float>(w, large, small, to, rows, on); });
+      key_of(Product::weight_gradient, w, rows, on.engines.precision, large, small), w.weights(),
+      on, by_cudnn, [&](float* to) { weight_gradient<float>(w, large, small, to, rows, on); });
   return faster && by_cudnn(weights_gradient);
 }
 

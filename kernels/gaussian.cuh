@@ -82,6 +82,12 @@ bool plan_in_packs(const A& a) {
   return yes;
 }
 
+/// Warps that the rows take with `v` dimensions a thread.
+inline unsigned warps_for(int rows, int latent, int v) {
+  return cuda::blocks_for(static_cast<unsigned>(rows),
+                          static_cast<unsigned>(lanes_for(cuda::blocks_for(latent, v)).rows));
+}
+
 /// Runs fuse_forward or fuse_backward for V dimensions a thread.
 template <bool Forward, int V, int E, int P, class T, class A>
 void launch_fusion(A& a, Executor<Cuda>& on) {
@@ -95,8 +101,7 @@ void launch_fusion(A& a, Executor<Cuda>& on) {
     throw Error("fuse: the plan takes " + std::to_string(warp_bytes) +
                 " bytes of shared memory, but there are " + std::to_string(device.shared_memory));
   // Few rows: blocks of one warp, which more multiprocessors can share.
-  const unsigned warps = cuda::blocks_for(static_cast<unsigned>(a.rows),
-                                          static_cast<unsigned>(a.lanes.rows));
+  const unsigned warps = warps_for(a.rows, a.latent, V);
   const bool few = warps <= 4 * static_cast<unsigned>(device.multiprocessors);
   const unsigned warps_of_block = few || 4 * warp_bytes > 48U * 1024U ? 1 : 4;
   const dim3 grid(cuda::blocks_for(warps, warps_of_block)), block(32 * warps_of_block);
@@ -111,7 +116,10 @@ template <bool Forward, int E, int P, class T, class A>
 void launch_in_registers(A& a, Executor<Cuda>& on) {
   if constexpr (sizeof(T) == sizeof(float)) {  // more of a large product would not fit in registers
     constexpr int v = P <= 3 ? 4 : Forward ? 2 : 1;
-    if (plan_in_packs<v>(a)) return launch_fusion<Forward, v, E, P, T>(a, on);
+    // Fewer warps than multiprocessors: with one dimension a thread more of them have work.
+    const bool fill = warps_for(a.rows, a.latent, v) >=
+                      static_cast<unsigned>(cuda::device_info().multiprocessors);
+    if (fill && plan_in_packs<v>(a)) return launch_fusion<Forward, v, E, P, T>(a, on);
   }
   launch_fusion<Forward, 1, E, P, T>(a, on);
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Fusion of Gaussian experts in one kernel each way: what its kernels share.
 //
-// A thread owns one row and V consecutive dimensions (16 bytes): it reads location and raw scale of
-// every expert once, keeps the products in registers, adds up its part of every divergence and
-// draws its part of every sample. The threads of a row are neighbours in one warp; a row with more
-// than 32 V dimensions makes them loop. A divergence is summed over a thread's dimensions in
-// ascending order and then over the threads of the row by a tree of shuffles: the same input gives
-// the same bytes.
+// A thread owns one row and V consecutive dimensions: it reads location and raw scale of every
+// expert once, keeps the products in registers, adds up its part of every divergence and draws its
+// part of every sample. V is up to 16 bytes, or one number where arrays are not aligned, or where
+// so few warps would leave multiprocessors without work. The threads of a row are neighbours in one
+// warp; a row with more than 32 V dimensions makes them loop. A divergence is summed over a
+// thread's dimensions in ascending order and then over the threads of the row by a tree of
+// shuffles. V, and with it the order of this sum, is a function of the number of rows and
+// dimensions, of the alignment and of the device: there the same input gives the same bytes, but
+// the same row in a smaller batch may have another last bit.
 //
 // Two arithmetics. Scales and locations between 2^-40 and 2^40 are combined as plain precisions and
 // variances, which needs no exp beyond that of the softplus. Everything else takes the functions of

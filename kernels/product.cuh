@@ -37,8 +37,7 @@ struct Writer {
     if (target.epilogue.bias == nullptr) return;
     POE_UNROLL
     for (int k = 0; k < wide<T>; ++k)
-      if (column + k < columns)
-        bias.at[k] = target.epilogue.bias[(column + k) % target.bias_count];
+      if (column + k < columns) bias.at[k] = target.epilogue.bias[(column + k) % target.bias_count];
   }
   __device__ __forceinline__ void store_run(int i, Pack<T, wide<T>> sums) const {
     const int row = first_row + i;
@@ -134,10 +133,9 @@ static __global__ void __launch_bounds__(Tile::threads, Tile::resident - Problem
   const int first = min(part * share, slabs), last = min(first + share, slabs);
 
   typename Math::template Sums<T, Tile> sums(thread);
-  multiply_tile<T, Tile, SlabA, SlabB>(
-      product.a, product.b, first_row, first_column, first, last,
-      SlabStart<T>{taps, product.order}, reinterpret_cast<T*>(slabs_a),
-      reinterpret_cast<T*>(slabs_b), places_a, places_b, sums, thread);
+  multiply_tile<T, Tile, Math>(product.a, product.b, first_row, first_column, first, last,
+                               SlabStart<T>{taps, product.order}, reinterpret_cast<T*>(slabs_a),
+                               reinterpret_cast<T*>(slabs_b), places_a, places_b, sums, thread);
   Writer<T, std::remove_cvref_t<decltype(product.to)>> writer{
       target,         product.to,   target.data + part * target.part_stride,
       first_row,      first_column, product.rows,
@@ -240,7 +238,8 @@ template <class Problem>
 void launch_tensor_tiles(const Problem& problem, const Target<float>& target, TileKind tile,
                          Precision precision, Stream stream);
 
-/// to <- epilogue(product); `numbers` is the size of the destination, `bias_count` that of the bias.
+/// to <- epilogue(product); `numbers` is the size of the destination, `bias_count` that of the
+/// bias.
 template <class T, class Problem>
 void multiply(const Problem& problem, T* to, std::ptrdiff_t numbers,
               const detail::Epilogue<T>& epilogue, int bias_count, Executor<Cuda>& on) {

@@ -255,10 +255,12 @@ void synchronise(Stream stream) {
   check(cudaStreamSynchronize(native(stream)), "cudaStreamSynchronize");
 }
 
-Event create_event() {
+Event create_event(EventUse use) {
   device_info();
   cudaEvent_t event = nullptr;
-  check(cudaEventCreate(&event), "cudaEventCreate");
+  check(cudaEventCreateWithFlags(
+            &event, use == EventUse::timing ? cudaEventDefault : cudaEventDisableTiming),
+        "cudaEventCreate");
   return reinterpret_cast<Event>(event);
 }
 void destroy(Event event) noexcept {

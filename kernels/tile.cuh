@@ -83,10 +83,17 @@ inline constexpr int slab_depth = 4 * wide<T>;
 /// Where slab[k][i] lies. What is loaded along the depth is stored transposed: neighbouring lanes
 /// write to different k. Exclusive-or with a function of k sends them to different banks, and keeps
 /// 16 bytes together (4 lanes hold 16 bytes of depth of 8 rows, or 8 lanes 4 bytes of 4 rows).
-template <class T, int Size, class F>
+/// Fragments are read by 8 lanes at a time: 16 bytes of each of k, k + 4, k + 8 and k + 12, at two
+/// places that differ by an odd multiple of 16 bytes.
+template <class T, int Size, class F, bool Fragments>
 struct Slab {
   static constexpr int numbers = Size * slab_depth<T>;
   POE_HD static int swizzle(int k) {
+    if constexpr (Fragments) {
+      if (F::along_depth && F::width == 1)
+        return (k / 8 + k / 2) % 2 * 16 + k / 4 % 2 * 8 + k % 2 * 4;
+      return k / 4 % 4 * 8;
+    }
     if constexpr (!F::along_depth) return 0;
     return F::width == 1 ? k % 8 * 4 : k / F::width % 4 * 8;
   }
@@ -163,9 +170,9 @@ class Loader {
     }
   }
 
-  /// Stores what fetch() brought.
+  /// Stores what fetch() brought where At says, a Slab, and as Math says.
+  template <class At, class Math>
   __device__ __forceinline__ void commit(T* slab) const {
-    using At = Slab<T, Size, F>;
     POE_UNROLL
     for (int i = 0; i < inner; ++i) {
       const int in_run = (i * run + lane_) * width;
@@ -178,9 +185,13 @@ class Loader {
           const int start = lead_ ^ At::swizzle(in_run);
           const int row = spread >= 32 ? start + o * spread : start ^ o * spread;
           POE_UNROLL
-          for (int j = 0; j < width; ++j) slab[(in_run + j) * Size + row] = from.at[j];
+          for (int j = 0; j < width; ++j)
+            slab[(in_run + j) * Size + row] = Math::to_slab(from.at[j]);
         } else {
-          store(slab + At::at(other, in_run), from);
+          Pack<T, width> to;
+          POE_UNROLL
+          for (int j = 0; j < width; ++j) to.at[j] = Math::to_slab(from.at[j]);
+          store(slab + At::at(other, in_run), to);
         }
       }
     }
@@ -209,8 +220,15 @@ struct Tile {
 };
 
 /// The arithmetic of a product, as a policy: fused multiply-adds in the type of the numbers, by the
-/// ordinary cores. Another policy brings a Sums of its own with the same three functions.
+/// ordinary cores. Another policy (tensor.cuh) brings a Sums of its own with the same functions,
+/// and says whether it reads its slabs as fragments, and what is stored there for a number.
 struct FusedMultiplyAdd {
+  static constexpr bool fragments = false;
+  template <class T>
+  __device__ __forceinline__ static T to_slab(T x) {
+    return x;
+  }
+
   template <class T, class Tile>
   class Sums {
     static constexpr int pack = wide<T>;
@@ -281,14 +299,14 @@ struct FusedMultiplyAdd {
 /// Adds to `sums` the tile that begins at (first_row, first_column), over slabs of the depth: slab
 /// number i begins at depth_of(i), first <= i < last. The memory is shared: two slabs of each
 /// factor, and its places.
-template <class T, class Tile, class A, class B, class Sums, class DepthOf>
+template <class T, class Tile, class Math, class A, class B, class Sums, class DepthOf>
 __device__ __forceinline__ void multiply_tile(const A& a, const B& b, int first_row,
                                               int first_column, int first, int last,
                                               const DepthOf& depth_of, T* slabs_a, T* slabs_b,
                                               Place* places_a, Place* places_b, Sums& sums,
                                               int thread) {
-  using SlabA = Slab<T, Tile::rows, A>;
-  using SlabB = Slab<T, Tile::columns, B>;
+  using SlabA = Slab<T, Tile::rows, A, Math::fragments>;
+  using SlabB = Slab<T, Tile::columns, B, Math::fragments>;
   Loader<T, Tile::rows, Tile::threads, A> load_a(a, places_a, first_row, thread);
   Loader<T, Tile::columns, Tile::threads, B> load_b(b, places_b, first_column, thread);
   const auto decode = [&](int i) {
@@ -305,8 +323,8 @@ __device__ __forceinline__ void multiply_tile(const A& a, const B& b, int first_
   __syncthreads();
   if (first < last) {
     fetch(first);
-    load_a.commit(slabs_a);
-    load_b.commit(slabs_b);
+    load_a.template commit<SlabA, Math>(slabs_a);
+    load_b.template commit<SlabB, Math>(slabs_b);
   }
   __syncthreads();
   for (int i = first; i < last; ++i) {
@@ -316,8 +334,8 @@ __device__ __forceinline__ void multiply_tile(const A& a, const B& b, int first_
     decode(i + 2);  // over the table of slab i, which was fetched before the last barrier
     sums.template add<SlabA, SlabB>(slabs_a + now * SlabA::numbers, slabs_b + now * SlabB::numbers);
     if (more) {
-      load_a.commit(slabs_a + next * SlabA::numbers);
-      load_b.commit(slabs_b + next * SlabB::numbers);
+      load_a.template commit<SlabA, Math>(slabs_a + next * SlabA::numbers);
+      load_b.template commit<SlabB, Math>(slabs_b + next * SlabB::numbers);
     }
     __syncthreads();
   }

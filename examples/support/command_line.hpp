@@ -23,7 +23,7 @@ namespace examples {
 /// Options of a training run, with their defaults.
 struct Options {
   std::string model = "svae", preset = "paper", device = "cpu", oracle = "small", pool = "all";
-  std::string convolution = "own", linear = "own";
+  std::string convolution = "own", linear = "own", math = "float32";
   std::filesystem::path data, out = "runs/latest", evaluate, cache;
   double supervision = 1, learning_rate = 2e-4;
   int epochs = 20, batch = 100, threads = 0, limit = 0;
@@ -52,6 +52,8 @@ inline void add_options(CLI::App& app, Options& o, const std::string& models) {
       ->check(CLI::IsMember({"own", "cudnn", "auto"}));
   app.add_option("--linear", o.linear, "who computes linear layers on a GPU")
       ->check(CLI::IsMember({"own", "cublaslt"}));
+  app.add_option("--math", o.math, "how exactly products are taken on a GPU")
+      ->check(CLI::IsMember({"float32", "tf32", "bf16"}));
   app.add_option("--limit", o.limit, "use only so many training and held-out samples; 0: all")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--oracle", o.oracle, "the classifier that judges what is generated")
@@ -104,9 +106,10 @@ void on_device(const Options& o, F&& f) {
   f(poe::Cpu{});
 }
 
-/// The engines that --conv and --linear name; fails where this build has not got them.
+/// The engines that --conv and --linear name, as exact as --math says; fails where this build has
+/// not got them.
 inline poe::cuda::Engines engines(const Options& o) {
-  poe::cuda::Engines chosen;
+  poe::cuda::Engines chosen{.precision = poe::cuda::precision_named(o.math)};
   if constexpr (poe::is_available<poe::Cuda>) {
     if (o.convolution != "own")
       chosen.convolution = o.convolution == "cudnn" ? poe::cuda::cudnn() : poe::cuda::fastest();
@@ -167,8 +170,9 @@ inline poe::Json to_json(const Options& o) {
           {"batch", o.batch},        {"lr", o.learning_rate},
           {"seed", o.seed},          {"threads", o.threads},
           {"device", o.device},      {"conv", o.convolution},
-          {"linear", o.linear},      {"limit", o.limit},
-          {"oracle", o.oracle},      {"version", poe::version}};
+          {"linear", o.linear},      {"math", o.math},
+          {"limit", o.limit},        {"oracle", o.oracle},
+          {"version", poe::version}};
 }
 
 }  // namespace examples

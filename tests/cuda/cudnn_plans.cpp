@@ -87,6 +87,20 @@ TEST_CASE("a plan's engine neither rounds its factors nor changes its order") {
   }
 }
 
+TEST_CASE("where tensor cores are allowed, more proposals are, and the first one uses them") {
+  const Descriptor device = described_device(h200);
+  const Target target{nullptr, &device};
+  for (const Product product : products) {
+    const Window w = tests::halving(64, 7, 14, 128);
+    const std::optional<Plan> plan = find_plan(product, w, 100, 16, target, true);
+    REQUIRE(plan.has_value());
+    INFO(name(product));
+    CHECK_FALSE(sums_as_written(engine_of(plan->proposal)));
+    CHECK(sums_as_written(engine_of(plan->proposal), true));
+    CHECK(plan->workspace <= most_workspace);
+  }
+}
+
 TEST_CASE("a small image that is not all positions of the window has no plan") {
   const Descriptor device = described_device(h200);
   Window w = tests::halving(64, 7, 14, 128);

@@ -83,21 +83,21 @@ Pass pass(int rows, Mode mode, bool ids) {
   return result;
 }
 
+template <class N, class T>
+void require_same_pass(int rows, Mode mode, bool ids, double tolerance) {
+  INFO(rows << " samples, " << (mode == Mode::train ? "train" : "evaluate"));
+  const Pass cpu = pass<N, T, Cpu>(rows, mode, ids);
+  const Pass gpu = pass<N, T, Cuda>(rows, mode, ids);
+  require_close(gpu.output, cpu.output, tolerance, "output");
+  require_close(gpu.input_gradient, cpu.input_gradient, tolerance, "gradient of the input");
+  require_close(gpu.parameter_gradient, cpu.parameter_gradient, tolerance,
+                "gradient of the parameters");
+  require_close(gpu.statistics, cpu.statistics, tolerance, "statistics");
+}
+
 /// In double both devices round differently in the last bits only; every sum here has less than
 /// 10^4 terms of order one.
-template <class N>
-void require_agreement(const char* name, bool ids = false) {
-  for (const Mode mode : {Mode::train, Mode::evaluate})
-    for (const int rows : {2, 5}) {
-      INFO(name << ", " << rows << " samples, " << (mode == Mode::train ? "train" : "evaluate"));
-      const Pass cpu = pass<N, double, Cpu>(rows, mode, ids);
-      const Pass gpu = pass<N, double, Cuda>(rows, mode, ids);
-      require_close(gpu.output, cpu.output, 1e-10);
-      require_close(gpu.input_gradient, cpu.input_gradient, 1e-10);
-      require_close(gpu.parameter_gradient, cpu.parameter_gradient, 1e-10);
-      require_close(gpu.statistics, cpu.statistics, 1e-10);
-    }
-}
+constexpr double last_bits = 1e-10;
 
 // clang-format off
 struct Plain1 : Net<Shape<7>, Linear<33>, Relu, Linear<5>, Elu, Linear<6, false>, Sigmoid, Linear<3>, Softplus> {};
@@ -108,17 +108,33 @@ struct Pools : Net<Shape<2, 9, 7>, Conv2d<6, kernel(3).pad(1).no_bias()>, BatchN
 struct Dropped : Net<Shape<4, 3, 5>, ChannelDropout<40>, Conv2d<4, kernel(3)>, Relu, Flatten, Dropout<30>, Linear<5>> {};
 struct Sentence : Net<Shape<6>, Embedding<9, 8, 0>, Conv2d<4, kernel(3, 8)>, Relu, Flatten, Linear<3>> {};
 struct Upwards : Net<Shape<6>, Linear<12>, Reshape<3, 2, 2>, ConvTranspose2d<2, kernel(4, 3).stride(2)>> {};
+struct Long : Net<Shape<3, 8, 8>, Conv2d<8, kernel(3).pad(1)>, BatchNorm2d, Flatten, Linear<10>> {};
 // clang-format on
 
 }  // namespace
 
-TEST_CASE("every layer gives the same values, gradients and statistics on both devices") {
-  require_agreement<Plain1>("elementwise");
-  require_agreement<Images>("convolutions");
-  require_agreement<Pools>("pooling and batch normalisation");
-  require_agreement<Dropped>("dropout");
-  require_agreement<Sentence>("embedding", true);
-  require_agreement<Upwards>("reshape");
+TEMPLATE_TEST_CASE("every layer gives the same values, gradients and statistics on both devices",
+                   "", Plain1, Images, Pools, Dropped, Sentence, Upwards) {
+  for (const Mode mode : {Mode::train, Mode::evaluate})
+    for (const int rows : {2, 5})
+      require_same_pass<TestType, double>(rows, mode, std::is_same_v<TestType, Sentence>,
+                                          last_bits);
+}
+
+TEMPLATE_TEST_CASE("every layer on two samples", "[small]", Plain1, Images, Pools, Dropped,
+                   Sentence, Upwards) {
+  require_same_pass<TestType, double>(2, Mode::train, std::is_same_v<TestType, Sentence>,
+                                      last_bits);
+}
+
+// Long sums: batch normalisation and the gradients of weights add up parts.
+TEST_CASE("a training batch in float") {
+  constexpr int rows = 100, positions = rows * 8 * 8;
+  // One sum after the other: a window, a channel's samples, the 512 inputs or 10 outputs of the
+  // linear layer, and for a gradient of weights all positions.
+  const double tolerance = sum_tolerance<float>(3 * 9 + positions + 512 + positions);
+  require_same_pass<Long, float>(rows, Mode::train, false, tolerance);
+  require_same_pass<Long, float>(rows, Mode::evaluate, false, tolerance);
 }
 
 TEST_CASE("completions, prior samples and log-likelihoods agree") {

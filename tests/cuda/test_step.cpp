@@ -18,7 +18,8 @@ using poe::TermShare;
 
 template <class T>
 bool same_bytes(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 template <class T>
@@ -127,45 +128,96 @@ Buffers<double> adam_by_hand(const AdamOptions& o, const Buffers<T>& start, std:
   return b;
 }
 
-}  // namespace
+/// |a - b| for two ways of taking these steps in T, which may differ in what the compiler contracts
+/// and in the last bit of pow: an operation rounds by half a unit, so twice they are a unit apart.
+template <class T>
+Buffers<double> rounding_of_adam(const AdamOptions& o, const Buffers<T>& start, std::uint32_t first,
+                                 std::uint32_t steps) {
+  constexpr auto unit = static_cast<double>(std::numeric_limits<T>::epsilon());
+  Buffers<double> error;
+  error.x = error.m = error.v = std::vector<double>(start.x.size());
+  for (std::uint32_t k = 0; k < steps; ++k) {
+    const std::uint32_t t = first + k;
+    const auto before = adam_by_hand(o, start, first, k),
+               after = adam_by_hand(o, start, first, k + 1);
+    const auto g = gradient_of_step<T>(start.x.size(), t);
+    // pow, 2 units of double apart, and 1 - pow; then each factor is rounded to T.
+    const double factors =
+        2 * unit + 2 * std::numeric_limits<double>::epsilon() *
+                       (1 / (1 - std::pow(o.beta1, t)) + 1 / (1 - std::pow(o.beta2, t)));
+    for (std::size_t i = 0; i < g.size(); ++i) {
+      double &x = error.x[i], &m = error.m[i], &v = error.v[i];
+      // m += (1 - beta1) * (g - m): a difference, a product, a sum
+      m = o.beta1 * m +
+          unit * (2 * (1 - o.beta1) * std::abs(static_cast<double>(g[i]) - before.m[i]) +
+                  std::abs(after.m[i]));
+      // v = beta2 * v + (1 - beta2) * g * g: none of the terms is negative
+      v = o.beta2 * v + unit * 3 * after.v[i];
+      // x -= rate * m / (sqrt(v) * inverse_root2 + epsilon): five operations and the subtraction
+      const double move = std::abs(after.x[i] - before.x[i]);
+      x += move * (5 * unit + factors + m / std::abs(after.m[i]) + v / (2 * after.v[i])) +
+           unit * std::abs(after.x[i]);
+    }
+  }
+  return error;
+}
 
-// Numbers in packs, in packs and a rest, one by one; blocks with several rounds.
-TEMPLATE_TEST_CASE("adam_step takes the step of the state", "[cuda]", float, double) {
-  using T = TestType;
+template <class T>
+void require_within(const std::vector<double>& error, const std::vector<T>& got,
+                    const std::vector<T>& want, const char* what) {
+  REQUIRE(got.size() == want.size());
+  std::size_t outside = 0;
+  for (std::size_t i = 0; i < got.size(); ++i)
+    if (!(std::abs(static_cast<double>(got[i]) - static_cast<double>(want[i])) <= error[i]))
+      ++outside;
+  INFO(what << ": " << outside << " of " << got.size()
+            << " are further off than rounding explains");
+  REQUIRE(outside == 0);
+}
+
+/// Four steps from `first` on of n numbers that begin `skip` behind an aligned address.
+template <class T>
+void check_adam(std::uint32_t first, std::size_t n, std::size_t skip) {
   AdamOptions options;
   options.learning_rate = 0.01;
   const std::uint32_t steps = 4;
   // A step costs each of m, v, x a few units of numbers near 1; a few more in the factors.
   const double tolerance = 16 * steps * static_cast<double>(std::numeric_limits<T>::epsilon());
+  INFO("n " << n << ", skip " << skip << ", first step " << first);
+  const Buffers<T> start = some_buffers<T>(n);
+  const auto cpu = adam_on_cpu(options, start, first, steps);
+  const auto by_hand = adam_by_hand(options, start, first, steps);
+  const auto rounding = rounding_of_adam(options, start, first, steps);
+  Buffers<T> before;
+  tests::for_each_order([&](const std::string& order) {
+    INFO(order);
+    const auto got = adam_on_device(options, start, first, steps, skip);
+    poe::test::require_close(got.x, by_hand.x, tolerance, "x by hand");
+    poe::test::require_close(got.m, by_hand.m, tolerance, "m by hand");
+    poe::test::require_close(got.v, by_hand.v, tolerance, "v by hand");
+    require_within(rounding.x, got.x, cpu.x, "x of the CPU");
+    require_within(rounding.m, got.m, cpu.m, "m of the CPU");
+    require_within(rounding.v, got.v, cpu.v, "v of the CPU");
+    REQUIRE(same_bytes(got.g, std::vector<T>(n, T(0))));
+    if (before.x.empty()) before = got;
+    REQUIRE(same_bytes(got.x, before.x));
+    REQUIRE(same_bytes(got.m, before.m));
+    REQUIRE(same_bytes(got.v, before.v));
+  });
+}
+
+}  // namespace
+
+// Numbers in packs, in packs and a rest, one by one; blocks with several rounds.
+TEMPLATE_TEST_CASE("adam_step takes the step of the state", "[cuda]", float, double) {
   for (const std::uint32_t first : {1U, 1000U})
     for (const std::size_t n : {1U, 3U, 31U, 32U, 33U, 100U, 4099U})
-      for (const std::size_t skip : {0U, 1U}) {
-        INFO("n " << n << ", skip " << skip << ", first step " << first);
-        const Buffers<T> start = some_buffers<T>(n);
-        const auto cpu = adam_on_cpu(options, start, first, steps);
-        const auto by_hand = adam_by_hand(options, start, first, steps);
-        Buffers<T> before;
-        tests::for_each_order([&](const std::string& order) {
-          INFO(order);
-          const auto got = adam_on_device(options, start, first, steps, skip);
-          poe::test::require_close(got.x, by_hand.x, tolerance, "x by hand");
-          poe::test::require_close(got.m, by_hand.m, tolerance, "m by hand");
-          poe::test::require_close(got.v, by_hand.v, tolerance, "v by hand");
-          poe::test::require_close(got.x, cpu.x, tolerance, "x of the CPU");
-          poe::test::require_close(got.m, cpu.m, tolerance, "m of the CPU");
-          poe::test::require_close(got.v, cpu.v, tolerance, "v of the CPU");
-#if defined(POE_CUDA_ON_CPU) && !defined(__FMA__)  // nobody contracts products and sums
-          REQUIRE(same_bytes(got.x, cpu.x));
-          REQUIRE(same_bytes(got.m, cpu.m));
-          REQUIRE(same_bytes(got.v, cpu.v));
-#endif
-          REQUIRE(same_bytes(got.g, std::vector<T>(n, T(0))));
-          if (before.x.empty()) before = got;
-          REQUIRE(same_bytes(got.x, before.x));
-          REQUIRE(same_bytes(got.m, before.m));
-          REQUIRE(same_bytes(got.v, before.v));
-        });
-      }
+      for (const std::size_t skip : {0U, 1U}) check_adam<TestType>(first, n, skip);
+}
+
+TEMPLATE_TEST_CASE("adam_step on a few numbers", "[cuda][small]", float, double) {
+  check_adam<TestType>(5, 1003, 0);
+  check_adam<TestType>(5, 33, 1);
 }
 
 // More numbers than the resident threads take in two rounds.
@@ -290,39 +342,47 @@ std::vector<TermShare> some_terms(std::size_t n, std::size_t rows) {
   return terms;
 }
 
+void check_terms(std::size_t n) {
+  INFO(n << " terms");
+  const std::size_t rows = n / 2 + 1;
+  const auto terms = some_terms(n, rows);
+  auto sums = poe::test::normals<double>(n + 1, 1, 1000);
+  for (std::size_t i = 0; i < n; ++i)  // not looked at
+    if (terms[i].total == 0) sums[i] = std::numeric_limits<double>::quiet_NaN();
+  StepState start = at_step(77);
+  start.loss = 12.5;
+  double loss = start.loss;
+  std::vector<double> means(rows);
+  for (std::size_t r = 0; r < rows; ++r) means[r] = 0.25 * static_cast<double>(r) - 1;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (terms[i].total == 0) continue;
+    means[static_cast<std::size_t>(terms[i].row)] += sums[i] / terms[i].total;
+    loss += terms[i].weight * (sums[i] / terms[i].total);
+  }
+  // Doubles, one rounding a term.
+  const double tolerance = 4e-16 * static_cast<double>(n + 1) * 10;
+  tests::for_each_order([&](const std::string& order) {
+    INFO(order);
+    const Closed got = close_terms(terms, sums, rows, start);
+    poe::test::require_close(got.means, means, tolerance, "means");
+    poe::test::require_close(std::vector<double>{got.state.loss}, std::vector<double>{loss},
+                             tolerance, "loss");
+    REQUIRE(got.state.fault == 0);
+    REQUIRE(got.state.step == 77);
+  });
+}
+
 }  // namespace
 
 // 128 terms fit into one launch.
 TEST_CASE("close_terms adds means and loss in the order of the terms", "[cuda]") {
-  for (const std::size_t n : {0U, 1U, 2U, 31U, 32U, 33U, 100U, 127U, 128U, 129U, 300U}) {
-    INFO(n << " terms");
-    const std::size_t rows = n / 2 + 1;
-    const auto terms = some_terms(n, rows);
-    auto sums = poe::test::normals<double>(n + 1, 1, 1000);
-    for (std::size_t i = 0; i < n; ++i)  // not looked at
-      if (terms[i].total == 0) sums[i] = std::numeric_limits<double>::quiet_NaN();
-    StepState start = at_step(77);
-    start.loss = 12.5;
-    double loss = start.loss;
-    std::vector<double> means(rows);
-    for (std::size_t r = 0; r < rows; ++r) means[r] = 0.25 * static_cast<double>(r) - 1;
-    for (std::size_t i = 0; i < n; ++i) {
-      if (terms[i].total == 0) continue;
-      means[static_cast<std::size_t>(terms[i].row)] += sums[i] / terms[i].total;
-      loss += terms[i].weight * (sums[i] / terms[i].total);
-    }
-    // Doubles, one rounding a term.
-    const double tolerance = 4e-16 * static_cast<double>(n + 1) * 10;
-    tests::for_each_order([&](const std::string& order) {
-      INFO(order);
-      const Closed got = close_terms(terms, sums, rows, start);
-      poe::test::require_close(got.means, means, tolerance, "means");
-      poe::test::require_close(std::vector<double>{got.state.loss}, std::vector<double>{loss},
-                               tolerance, "loss");
-      REQUIRE(got.state.fault == 0);
-      REQUIRE(got.state.step == 77);
-    });
-  }
+  for (const std::size_t n : {0U, 1U, 2U, 31U, 32U, 33U, 100U, 127U, 128U, 129U, 300U})
+    check_terms(n);
+}
+
+TEST_CASE("close_terms of one launch and of several", "[cuda][small]") {
+  check_terms(33);
+  check_terms(130);
 }
 
 TEST_CASE("a sum that is not finite stops everything", "[cuda][small]") {
@@ -375,43 +435,54 @@ TEST_CASE("end_step counts steps until a fault", "[cuda][small]") {
   REQUIRE(bad.read(on).step == 41);
 }
 
+namespace {
+
+template <class T>
+void check_gather(int size, int rows, std::size_t skip) {
+  const std::size_t n = 50;
+  INFO("size " << size << ", rows " << rows << ", skip " << skip);
+  const auto width = static_cast<std::size_t>(size);
+  const auto count = static_cast<std::size_t>(rows);
+  const std::uint32_t first_step = 5, steps = 3;
+  const int stride = rows + 7, offset = 4;
+  std::vector<std::uint32_t> schedule(steps * static_cast<std::size_t>(stride) + 1);
+  for (std::size_t i = 0; i < schedule.size(); ++i)
+    schedule[i] = static_cast<std::uint32_t>((i * 37 + 11) % n);
+  const auto data = poe::test::normals<T>(n * width + skip, 1);
+  tests::for_each_order([&](const std::string& order) {
+    INFO(order);
+    poe::Executor<poe::Cuda> on;
+    tests::OnDevice<T> from(data);
+    tests::OnDevice<std::uint32_t> index(schedule);
+    StepState start = at_step(first_step);
+    start.first_step = first_step;
+    State state(start);
+    for (std::uint32_t k = 0; k < steps; ++k) {
+      tests::OnDevice<T> out(count * width + 1);
+      poe::gather_rows<T>(from.data() + skip, size, index.data(), stride, offset, rows,
+                          state.data(), out.data(), on);
+      auto want = unset<T>(count * width + 1);
+      for (std::size_t r = 0; r < count; ++r) {
+        const std::size_t row = schedule[k * static_cast<std::size_t>(stride) + 4 + r];
+        std::copy_n(data.begin() + static_cast<std::ptrdiff_t>(skip + row * width), width,
+                    want.begin() + static_cast<std::ptrdiff_t>(r * width));
+      }
+      REQUIRE(same_bytes(out.read(on), want));
+      poe::end_step(state.data(), on);
+    }
+  });
+}
+
+}  // namespace
+
 // Rows of packs and of single numbers, narrower and wider than a block; one block and several.
 TEMPLATE_TEST_CASE("gather_rows takes the rows of its step", "[cuda]", float, double) {
-  using T = TestType;
-  const std::size_t n = 50;
   for (const int size : {1, 2, 3, 4, 31, 32, 33, 100, 392, 1009, 1024})
     for (const int rows : {0, 1, 33, 100})
-      for (const std::size_t skip : {0U, 1U}) {
-        INFO("size " << size << ", rows " << rows << ", skip " << skip);
-        const auto width = static_cast<std::size_t>(size);
-        const auto count = static_cast<std::size_t>(rows);
-        const std::uint32_t first_step = 5, steps = 3;
-        const int stride = rows + 7, offset = 4;
-        std::vector<std::uint32_t> schedule(steps * static_cast<std::size_t>(stride) + 1);
-        for (std::size_t i = 0; i < schedule.size(); ++i)
-          schedule[i] = static_cast<std::uint32_t>((i * 37 + 11) % n);
-        const auto data = poe::test::normals<T>(n * width + skip, 1);
-        tests::for_each_order([&](const std::string& order) {
-          INFO(order);
-          poe::Executor<poe::Cuda> on;
-          tests::OnDevice<T> from(data);
-          tests::OnDevice<std::uint32_t> index(schedule);
-          StepState start = at_step(first_step);
-          start.first_step = first_step;
-          State state(start);
-          for (std::uint32_t k = 0; k < steps; ++k) {
-            tests::OnDevice<T> out(count * width + 1);
-            poe::gather_rows<T>(from.data() + skip, size, index.data(), stride, offset, rows,
-                                state.data(), out.data(), on);
-            auto want = unset<T>(count * width + 1);
-            for (std::size_t r = 0; r < count; ++r) {
-              const std::size_t row = schedule[k * static_cast<std::size_t>(stride) + 4 + r];
-              std::copy_n(data.begin() + static_cast<std::ptrdiff_t>(skip + row * width), width,
-                          want.begin() + static_cast<std::ptrdiff_t>(r * width));
-            }
-            REQUIRE(same_bytes(out.read(on), want));
-            poe::end_step(state.data(), on);
-          }
-        });
-      }
+      for (const std::size_t skip : {0U, 1U}) check_gather<TestType>(size, rows, skip);
+}
+
+TEMPLATE_TEST_CASE("gather_rows of a few rows", "[cuda][small]", float, double) {
+  check_gather<TestType>(36, 5, 0);
+  check_gather<TestType>(33, 5, 1);
 }

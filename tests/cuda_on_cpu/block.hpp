@@ -16,6 +16,7 @@ inline constexpr unsigned kWarp = 32;
 inline constexpr unsigned kMostThreads = 1024;
 inline constexpr std::size_t kMostStaticShared = std::size_t{48} << 10U;
 inline constexpr std::size_t kMostShared = std::size_t{227} << 10U;
+inline constexpr std::size_t kMostParameters = 32764;  // bytes, of a kernel
 
 /// A line of a kernel. std::source_location is missing in the library of clang 14.
 struct Where {

@@ -31,6 +31,14 @@
 
 namespace poe::harness {
 
+/// Bytes of the parameters of a kernel, one behind the other as their alignment asks.
+template <class... P>
+constexpr std::size_t parameter_bytes() {
+  std::size_t bytes = 0;
+  ((bytes = (bytes + alignof(P) - 1) / alignof(P) * alignof(P) + sizeof(P)), ...);
+  return bytes;
+}
+
 /// Puts a kernel into a stream: runs it, or notes it down while the stream is being captured.
 void submit(cuda::Stream stream, Launch launch);
 
@@ -42,6 +50,8 @@ namespace poe::cuda {
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
             A&&... arguments) {
+  static_assert(harness::parameter_bytes<P...>() <= harness::kMostParameters,
+                "the parameters of a kernel have at most 32764 bytes together");
   harness::Launch call;
   call.grid = grid;
   call.block = block;

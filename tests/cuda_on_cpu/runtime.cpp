@@ -99,7 +99,11 @@ void clear(void* device, std::size_t bytes, Stream stream) {
 }
 
 Stream create_stream() { return streams().create(); }
-Event create_event() { return events().create(); }
+Event create_event(EventUse use) {
+  const Event event = events().create();
+  event->use = use;
+  return event;
+}
 
 void destroy(Stream stream) noexcept {
   if (stream && stream->capture) stream->capture->spoiled = "destroy(Stream)";
@@ -136,6 +140,8 @@ void wait(Stream stream, Event event) {
 double milliseconds(Event from, Event to) {
   for (const Event event : {from, to}) {
     events().check(event, "milliseconds");
+    expect(event->use == EventUse::timing,
+           "CUDA harness: milliseconds: the event was made to order streams only");
     expect(event->recorded && !event->capture,
            "CUDA harness: milliseconds: the event was not recorded, or only in a capture");
   }

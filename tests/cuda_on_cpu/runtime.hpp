@@ -50,6 +50,7 @@ struct StreamHandle {
 };
 
 struct EventHandle {
+  EventUse use = EventUse::timing;
   bool recorded = false;
   std::chrono::steady_clock::time_point time;
   std::shared_ptr<harness::Capture> capture;  // in which it was recorded

@@ -87,9 +87,15 @@ POE_UNSEEN void* shared_variable(const void* site, std::size_t bytes, std::size_
         fmt::format("{} bytes of shared arrays, a block has at most {}; ask launch() for dynamic "
                     "shared memory",
                     shared.static_bytes, kMostStaticShared));
-  if (shared.static_bytes + shared.dynamic_bytes > kMostShared)
-    stop(fmt::format("{} bytes of shared memory, a block has at most {}",
-                     shared.static_bytes + shared.dynamic_bytes, kMostShared));
+  // launch() asks for more than CUDA's 48 KB only where the dynamic part alone is larger.
+  const std::size_t whole = shared.static_bytes + shared.dynamic_bytes;
+  const std::size_t most =
+      shared.dynamic_bytes > kMostStaticShared ? kMostShared : kMostStaticShared;
+  if (whole > most)
+    stop(
+        fmt::format("{} bytes of shared memory, a block has at most {}: {} in shared arrays and {} "
+                    "that launch() was asked for",
+                    whole, most, shared.static_bytes, shared.dynamic_bytes));
   void* memory = take(bytes, alignment < kAlignment ? kAlignment : alignment);
   shared.variables.data()[shared.count++] = {site, memory, bytes};
   return memory;

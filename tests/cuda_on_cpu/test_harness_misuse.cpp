@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What the harness says when a kernel or a launch is wrong.
+#include <cstdint>
 #include <functional>
+#include <iterator>
 #include <string>
 
 #include <support.hpp>
@@ -124,6 +126,60 @@ TEST_CASE("the limits of a launch are CUDA's") {
   CHECK_THAT(error({1, 65536, 1}, 1), Contains("a grid of 1 x 65536 x 1"));
   CHECK_THAT(error({1, 1, 65536}, 1), Contains("a grid of 1 x 1 x 65536"));
   CHECK_THAT(error(1, 32, std::size_t{227} * 1024 + 1), Contains("232449 bytes of dynamic shared"));
+}
+
+template <class T>
+static __global__ void array_beside_dynamic(T* out) {
+  POE_SHARED(T[256], array);
+  POE_DYNAMIC_SHARED(T, dynamic);
+  array[0] = dynamic[0] = T(1);
+  *out = array[0] + dynamic[0];
+}
+
+TEST_CASE("shared arrays and dynamic shared memory share what a block has") {
+  const OwnStream stream;
+  const OnDevice<float> memory(1);
+  const auto error = [&](std::size_t bytes) {
+    return error_of([&] {
+      cuda::launch(array_beside_dynamic<float>, dim3(1), dim3(1), bytes, stream, memory.data());
+    });
+  };
+  using Catch::Matchers::Contains;
+  constexpr std::size_t kb = 1024;
+  CHECK(error(47 * kb) == "");
+  CHECK_THAT(error(47 * kb + 4),
+             Contains("49156 bytes of shared memory, a block has at most 49152"));
+  CHECK_THAT(error(48 * kb),
+             Contains("a block has at most 49152: 1024 in shared arrays and 49152"));
+  CHECK(error(48 * kb + 4) == "");  // for which launch() asks
+  CHECK(error(226 * kb) == "");
+  CHECK_THAT(error(226 * kb + 4),
+             Contains("232452 bytes of shared memory, a block has at most 232448"));
+}
+
+template <std::size_t Bytes>
+struct Words {
+  std::uint32_t word[Bytes / 4];
+};
+template <class T>
+static __global__ void last_word(T parameters, std::uint32_t* out) {
+  constexpr std::size_t count = sizeof(T) / 4;
+  *out = parameters.word[count - 1];
+}
+
+TEST_CASE("the parameters of a kernel are counted as CUDA lays them out") {
+  static_assert(parameter_bytes<>() == 0);
+  static_assert(parameter_bytes<char, double, char, float>() == 24);
+  using Most = Words<kMostParameters - 12>;  // 4 bytes more, then a pointer of 8
+  static_assert(parameter_bytes<Most, std::uint32_t*>() == kMostParameters - 4);
+  static_assert(parameter_bytes<Words<kMostParameters>>() == kMostParameters);
+  static_assert(parameter_bytes<Words<kMostParameters>, char>() > kMostParameters);
+  const OwnStream stream;
+  const OnDevice<std::uint32_t> out(1);
+  Most parameters{};
+  parameters.word[std::size(parameters.word) - 1] = 5;
+  cuda::launch(last_word<Most>, dim3(1), dim3(1), 0, stream, parameters, out.data());
+  CHECK(out.values(stream) == std::vector<std::uint32_t>{5});
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ using namespace poe::harness;
 using Catch::Matchers::Contains;
 
 struct OwnEvent {
-  cuda::Event event = cuda::create_event();
-  OwnEvent() = default;
+  cuda::Event event;
+  explicit OwnEvent(cuda::EventUse use = cuda::EventUse::timing) : event(cuda::create_event(use)) {}
   ~OwnEvent() { cuda::destroy(event); }
   OwnEvent(const OwnEvent&) = delete;
   OwnEvent& operator=(const OwnEvent&) = delete;
@@ -130,7 +130,7 @@ TEST_CASE("handles must exist") {
 
 TEST_CASE("without a capture work runs at once, and events know the time") {
   const OwnStream stream, other;
-  const OwnEvent begin, end, never;
+  const OwnEvent begin, end, never, untimed(cuda::EventUse::order);
   const OnDevice<float> x(std::vector<float>(32, 1.0F), stream);
   cuda::record(begin, stream);
   put_affine(x.data(), 2, 1, stream);
@@ -142,6 +142,9 @@ TEST_CASE("without a capture work runs at once, and events know the time") {
   CHECK(all_are(x, 7, other));
   CHECK(cuda::milliseconds(begin, end) >= 0);
   CHECK_THROWS_WITH(cuda::milliseconds(begin, never), Contains("not recorded"));
+  cuda::record(untimed, stream);
+  cuda::wait(other, untimed);
+  CHECK_THROWS_WITH(cuda::milliseconds(begin, untimed), Contains("to order streams only"));
 }
 
 TEST_CASE("a graph does nothing until it is launched, and then each time the same") {

@@ -113,7 +113,8 @@ class Executor<Cuda> {
   };
   struct Branch {
     std::unique_ptr<cuda::StreamHandle, DestroyStream> stream{cuda::create_stream()};
-    std::unique_ptr<cuda::EventHandle, DestroyEvent> reached{cuda::create_event()};
+    std::unique_ptr<cuda::EventHandle, DestroyEvent> reached{
+        cuda::create_event(cuda::EventUse::order)};
     BasicArena<Cuda> scratch;
   };
   Branch& here() { return *branches_[current_]; }

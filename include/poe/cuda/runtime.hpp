@@ -54,13 +54,16 @@ void destroy(Stream stream) noexcept;
 /// Waits until the stream has nothing left to do; reports what went wrong on the device.
 void synchronise(Stream stream);
 
-Event create_event();
+/// What an event is for: to order streams, or to be given to milliseconds() too, which costs time
+/// wherever it is recorded.
+enum class EventUse { order, timing };
+Event create_event(EventUse use = EventUse::timing);
 void destroy(Event event) noexcept;
 /// Marks the work put into `stream` so far.
 void record(Event event, Stream stream);
 /// What is put into `stream` from now on waits for the event.
 void wait(Stream stream, Event event);
-/// Milliseconds between two recorded events of one device; waits for the second.
+/// Milliseconds between two recorded events, made for timing, of one device; waits for the second.
 double milliseconds(Event from, Event to);
 
 /// From here on, work put into `stream`, and into streams that wait for its events, is noted down

@@ -8,11 +8,10 @@
 #include <poe/gaussian/fusion.hpp>
 #include <poe/likelihood/likelihood.hpp>
 #include <poe/models/batch.hpp>
+#include <poe/models/group_plan.hpp>
 #include <poe/models/network.hpp>
 #include <poe/models/objective.hpp>
 #include <poe/models/options.hpp>
-#include <poe/models/term_value.hpp>
-#include <poe/ops/terms.hpp>
 
 namespace poe {
 
@@ -78,8 +77,8 @@ class Vae {
   /// decoder. Sets the gradient of each term, so that ctx.tape.backward() is all that is left. ->
   /// the terms, in the arena.
   Reported loss(Context<T, D>& ctx, std::span<const GroupType> groups) const {
-    std::span<GroupPlan> plans(ctx.arena().template take<GroupPlan>(groups.size()), groups.size());
-    for (std::size_t g = 0; g < groups.size(); ++g) plans[g] = plan(groups[g]);
+    std::span<Plan> plans(ctx.arena().template take<Plan>(groups.size()), groups.size());
+    for (std::size_t g = 0; g < groups.size(); ++g) plans[g] = Plan::of(groups[g].observed);
     encode(ctx, groups, plans);
     for (std::size_t g = 0; g < groups.size(); ++g) fuse_group(ctx, groups[g], plans[g]);
     Report report = list_terms(ctx, groups, plans);
@@ -105,7 +104,7 @@ class Vae {
     const Alternatives q = Posterior::posteriors(modalities, s);
     expect(alternative >= 0 && alternative < q.count, "posterior: alternative {} of {}",
            alternative, q.count);
-    GroupPlan plan{};
+    Plan plan{};
     plan.networks = q.products[static_cast<std::size_t>(alternative)];
     encode(ctx, {&group, 1}, {&plan, 1});
     const gaussian::Product product = product_of(s, plan.networks, plan.networks);
@@ -127,40 +126,16 @@ class Vae {
   static_assert(std::is_same_v<typename NetworkAt<0>::Out, Gaussians>,
                 "poe: the Head of a posterior family ends in GaussianHead<L>, with L the input "
                 "size of the Decoders");
-  static constexpr int alternatives = modalities > 1 ? modalities - 1 : 1;
-  static constexpr int max_products = (1 << modalities) * alternatives;
-  static constexpr int max_terms = 128;
 
   struct Place {
     std::size_t parameter = 0, statistic = 0;
   };
-  /// A posterior of a group: the product of these networks for subset S.
-  struct Entry {
-    Subset subset;
-    int alternative;
-    Experts experts;
-  };
-  /// A KL or a sample of the fused operation, and the term that wanted it.
-  struct Request {
-    int term, index, modality;
-  };
-  /// What one group needs, and what was computed for it.
-  struct GroupPlan {
-    Terms terms;
-    int first_value = 0;  // of its terms in the list of reported values
-    Experts networks = 0;
-    Rows<T, Gaussians, D>
-        experts[static_cast<std::size_t>(Vae::networks)];  // of the networks in use, in order
-    std::size_t expert_count = 0;
-    Entry products[max_products];
-    int product_count = 0;
-    Request divergences[max_terms * alternatives * alternatives],
-        reconstructions[max_terms * alternatives];
-    int divergence_count = 0, reconstruction_count = 0;
-    gaussian::Fused<T, latent, D> fused;
-
-    std::span<const Rows<T, Gaussians, D>> used() const { return {experts, expert_count}; }
-  };
+  using Plan = GroupPlan<Posterior, Objective, modalities, Rows<T, Gaussians, D>,
+                         gaussian::Fused<T, latent, D>>;
+  using Report = LossReport<T>;
+  using Entry = typename Plan::Entry;
+  using Request = typename Plan::Request;
+  static constexpr int alternatives = Plan::alternatives;
 
   /// Layers that draw random numbers (dropout): streams of their own for every network, rows of
   /// their own for every rank. Joined groups have no common position in a batch, so these draws,
@@ -192,31 +167,11 @@ class Vae {
     return std::string(M::name(network.stands_for)) + "_from_" + inputs;
   }
 
-  static GroupPlan plan(const GroupType& group) {
-    GroupPlan p{};
-    p.terms = Objective::terms(modalities, group.observed);
-    for (const Term& t : p.terms) {
-      add_products(p, t.from);
-      if (t.divergence && t.to != 0) add_products(p, t.to);
-    }
-    return p;
-  }
-  static void add_products(GroupPlan& p, Subset s) {
-    for (int i = 0; i < p.product_count; ++i)
-      if (p.products[i].subset == s) return;
-    const Alternatives q = Posterior::posteriors(modalities, s);
-    for (int a = 0; a < q.count; ++a) {
-      const Experts e = q.products[static_cast<std::size_t>(a)];
-      p.products[p.product_count++] = {s, a, e};
-      p.networks |= e;
-    }
-  }
-
   /// Runs every network once, on the samples of all groups that need it.
   void encode(Context<T, D>& ctx, std::span<const GroupType> groups,
-              std::span<GroupPlan> plans) const {
+              std::span<Plan> plans) const {
     Experts in_use = 0;
-    for (const GroupPlan& p : plans) in_use |= p.networks;
+    for (const Plan& p : plans) in_use |= p.networks;
     ctx.tape.parallel(std::popcount(in_use), [&](int number) {
       each_network([&]<int I>(std::integral_constant<int, I>) {
         const bool mine = (in_use >> I & 1U) != 0 && number-- == 0;
@@ -226,7 +181,7 @@ class Vae {
   }
   template <int I>
   void encode_with(Context<T, D>& ctx, std::span<const GroupType> groups,
-                   std::span<GroupPlan> plans) const {
+                   std::span<Plan> plans) const {
     const auto needs = [&](std::size_t g) { return (plans[g].networks >> I & 1U) != 0; };
     Context<T, D> own = apart(ctx);
     Cursor<T, D> cursor{own, network_at_[I].parameter, network_at_[I].statistic, layer_noise(I)};
@@ -264,10 +219,10 @@ class Vae {
   }
 
   /// One fused operation for the group: all its posteriors, divergences and samples.
-  void fuse_group(Context<T, D>& ctx, const GroupType& group, GroupPlan& p) const {
-    std::array<gaussian::Product, max_products> products;
-    std::array<gaussian::Divergence, std::size(GroupPlan{}.divergences)> divergences;
-    std::array<gaussian::Draw, std::size(GroupPlan{}.reconstructions) * modalities> draws;
+  void fuse_group(Context<T, D>& ctx, const GroupType& group, Plan& p) const {
+    std::array<gaussian::Product, Plan::max_products> products;
+    std::array<gaussian::Divergence, std::size(Plan{}.divergences)> divergences;
+    std::array<gaussian::Draw, std::size(Plan{}.reconstructions) * modalities> draws;
     std::size_t draw_count = 0;
     for (int i = 0; i < p.product_count; ++i)
       products[static_cast<std::size_t>(i)] =
@@ -306,25 +261,11 @@ class Vae {
          {draws.data(), draw_count}});
   }
 
-  /// What is reported: the values, and the sums that are still to be taken.
-  struct Report {
-    std::span<TermValue> values;
-    TermPart<T>* parts = nullptr;
-    std::size_t part_count = 0;
-
-    void add(const TermPart<T>& part) { parts[part_count++] = part; }
-    /// Weight of one sample of a value in the loss.
-    T weight(int slot) const {
-      const TermValue& v = values[static_cast<std::size_t>(slot)];
-      return static_cast<T>(v.weight / v.total);
-    }
-  };
-
   /// The values to report, in order of group and term; no sums yet.
   Report list_terms(Context<T, D>& ctx, std::span<const GroupType> groups,
-                    std::span<GroupPlan> plans) const {
+                    std::span<Plan> plans) const {
     std::size_t most = 0;
-    for (const GroupPlan& p : plans)
+    for (const Plan& p : plans)
       for (const Term& t : p.terms)
         most += t.divergence ? 1 : static_cast<std::size_t>(size_of(t.to));
     auto* const values = ctx.arena().template take<TermValue>(most);
@@ -348,26 +289,15 @@ class Vae {
         }
     }
     std::size_t parts = 0;
-    for (const GroupPlan& p : plans)
+    for (const Plan& p : plans)
       parts += static_cast<std::size_t>(p.divergence_count + p.reconstruction_count);
     return {{values, static_cast<std::size_t>(count)},
             ctx.arena().template take<TermPart<T>>(parts)};
   }
-  /// The number of the value that reports a group's term (of one modality of it).
-  static int slot_of(const Report& report, const GroupPlan& p, const Request& r) {
-    const Term& t = p.terms.list[static_cast<std::size_t>(r.term)];
-    for (int i = p.first_value;; ++i) {
-      const TermValue& v = report.values[static_cast<std::size_t>(i)];
-      if (v.divergence == t.divergence && v.from == t.from &&
-          v.to == (t.divergence ? t.to : only(r.modality)))
-        return i;
-    }
-  }
-
-  static void add_divergences(const GroupPlan& p, Report& report) {
+  static void add_divergences(const Plan& p, Report& report) {
     for (int i = 0; i < p.divergence_count; ++i) {
       const Request& r = p.divergences[i];
-      const int slot = slot_of(report, p, r);
+      const int slot = p.slot_of(report, r);
       const auto& kl = p.fused.divergences[static_cast<std::size_t>(r.index)];
       T* gradient = nullptr;
       if (kl.differentiable()) {
@@ -390,7 +320,7 @@ class Vae {
   /// One pass of every decoder over all samples that any term wants decoded, and their
   /// log-likelihoods.
   void decode_and_score(Context<T, D>& ctx, std::span<const GroupType> groups,
-                        std::span<const GroupPlan> plans, Report& report) const {
+                        std::span<const Plan> plans, Report& report) const {
     std::array<Decoding, static_cast<std::size_t>(modalities)> wanted;
     int in_use = 0;
     each_modality([&]<int I>(std::integral_constant<int, I>) {
@@ -409,9 +339,9 @@ class Vae {
   }
   template <int I>
   static void collect(Context<T, D>& ctx, std::span<const GroupType> groups,
-                      std::span<const GroupPlan> plans, const Report& report, Decoding& d) {
+                      std::span<const Plan> plans, const Report& report, Decoding& d) {
     std::size_t most = 0;
-    for (const GroupPlan& p : plans) most += static_cast<std::size_t>(p.reconstruction_count);
+    for (const Plan& p : plans) most += static_cast<std::size_t>(p.reconstruction_count);
     d.z = ctx.arena().template take<Rows<T, Latent, D>>(most);
     d.pieces = ctx.arena().template take<ScorePiece<T>>(most);
     d.slots = ctx.arena().template take<int>(most);
@@ -420,7 +350,7 @@ class Vae {
         const Request& r = plans[g].reconstructions[i];
         if (r.modality != I) continue;
         const auto& x = std::get<I>(groups[g].x);
-        const int slot = slot_of(report, plans[g], r);
+        const int slot = plans[g].slot_of(report, r);
         d.z[d.count] = plans[g].fused.samples[static_cast<std::size_t>(r.index)];
         d.pieces[d.count] = {x.data, x.rows, report.weight(slot)};
         d.slots[d.count++] = slot;
