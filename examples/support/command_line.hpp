@@ -32,6 +32,22 @@ struct Options {
   bool resume = false;
 };
 
+/// The engines that --conv and --linear name, as exact as --math says; fails where this build has
+/// not got them.
+inline poe::cuda::Engines engines(const Options& o) {
+  poe::cuda::Engines chosen{.precision = poe::cuda::precision_named(o.math)};
+  if constexpr (poe::is_available<poe::Cuda>) {
+    if (o.convolution != "own")
+      chosen.convolution = o.convolution == "cudnn" ? poe::cuda::cudnn() : poe::cuda::fastest();
+    if (o.linear != "own") chosen.linear = poe::cuda::cublaslt();
+    poe::expect(o.convolution == "own" || chosen.convolution != nullptr,
+                "--conv {}: this program was built without cuDNN", o.convolution);
+    poe::expect(o.linear == "own" || chosen.linear != nullptr,
+                "--linear {}: this program was built without cuBLASLt", o.linear);
+  }
+  return chosen;
+}
+
 namespace detail {
 
 inline void add_options(CLI::App& app, Options& o, const std::string& models) {
@@ -80,6 +96,10 @@ inline void check(const Options& o) {
     std::string reason = "this program was built without CUDA";
     if constexpr (poe::is_available<poe::Cuda>) reason = poe::cuda::why_unavailable();
     expect(reason.empty(), "--device cuda: {}; --device cpu works everywhere", reason);
+    (void)engines(o);  // fails where this build has not got them
+  } else {
+    expect(o.convolution == "own" && o.linear == "own" && o.math == "float32",
+           "--conv, --linear and --math are for --device cuda");
   }
   std::error_code error;
   expect(o.evaluate.empty() || std::filesystem::exists(o.evaluate, error),
@@ -104,22 +124,6 @@ void on_device(const Options& o, F&& f) {
   if constexpr (poe::is_available<poe::Cuda>)
     if (o.device == "cuda") return f(poe::Cuda{});
   f(poe::Cpu{});
-}
-
-/// The engines that --conv and --linear name, as exact as --math says; fails where this build has
-/// not got them.
-inline poe::cuda::Engines engines(const Options& o) {
-  poe::cuda::Engines chosen{.precision = poe::cuda::precision_named(o.math)};
-  if constexpr (poe::is_available<poe::Cuda>) {
-    if (o.convolution != "own")
-      chosen.convolution = o.convolution == "cudnn" ? poe::cuda::cudnn() : poe::cuda::fastest();
-    if (o.linear != "own") chosen.linear = poe::cuda::cublaslt();
-    poe::expect(o.convolution == "own" || chosen.convolution != nullptr,
-                "--conv {}: this program was built without cuDNN", o.convolution);
-    poe::expect(o.linear == "own" || chosen.linear != nullptr,
-                "--linear {}: this program was built without cuBLASLt", o.linear);
-  }
-  return chosen;
 }
 
 /// "2 threads", or the name of the GPU.

@@ -43,6 +43,7 @@ expect_error 'unknown model' 'vaevae-star' --model mvae --out "$work/x"
 expect_error 'supervision' '--supervision' --supervision 0 --out "$work/x"
 expect_error 'epochs' '--epochs' --epochs 0 --out "$work/x"
 expect_error 'device' '--device cuda' --device cuda --out "$work/x"
+expect_error 'math without a GPU' 'are for --device cuda' --math tf32 --out "$work/x"
 expect_error 'no data' "$work/nowhere" --data "$work/nowhere" --out "$work/x"
 mkdir "$work/bad"
 for name in train-images-idx3-ubyte train-labels-idx1-ubyte t10k-images-idx3-ubyte t10k-labels-idx1-ubyte; do
