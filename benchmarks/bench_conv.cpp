@@ -104,7 +104,7 @@ struct Direction {
 };
 
 /// After every row: a run that is cut short has results, too.
-void save(const Json& report, const Options& options) {
+[[maybe_unused]] void save(const Json& report, const Options& options) {
   if (!options.json_file.empty()) poe::write_json(options.json_file, report);
 }
 
