@@ -86,7 +86,8 @@ void bench(const Model& model, const Options& o) {
   const double mib = static_cast<double>(usage.ru_maxrss) / 1024;
   if (o.json)
     fmt::print(
-        "{{\"model\":\"{}\",\"batch\":{},\"device\":\"{}\",\"math\":\"{}\",\"threads\":{},\"ms_per_step\":{{\"median\":{:.3f},"
+        "{{\"model\":\"{}\",\"batch\":{},\"device\":\"{}\",\"math\":\"{}\",\"threads\":{},\"ms_per_"
+        "step\":{{\"median\":{:.3f},"
         "\"min\":{:.3f},"
         "\"max\":{:.3f}}},\"gflops\":{:.1f},\"peak_rss_mib\":{:.0f}}}\n",
         o.model, o.batch, o.device, o.math, o.threads, median, *fastest, *slowest, gflops, mib);
@@ -107,7 +108,9 @@ int main(int argc, char** argv) try {
   app.add_option("--preset", o.preset)
       ->check(CLI::IsMember({"paper", "official"}))
       ->capture_default_str();
-  app.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}))->capture_default_str();
+  app.add_option("--device", o.device)
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
   app.add_option("--math", o.math, "how exactly products are taken on a GPU")
       ->check(CLI::IsMember({"float32", "tf32", "bf16"}))
       ->capture_default_str();

@@ -93,7 +93,8 @@ int train_and_report(const Model& model, const examples::DigitSource& source,
                                           examples::first_digits(source.held_out, o.limit));
   LearnerOf<Model> learner(model.description(), o.seed, o.threads);
   learner.adam.learning_rate = o.learning_rate;
-  if constexpr (std::is_same_v<typename Model::Device, Cuda>) learner.engines = examples::engines(o);
+  if constexpr (std::is_same_v<typename Model::Device, Cuda>)
+    learner.engines = examples::engines(o);
   fmt::print("model: {} ({} preset), {} parameters, {}\n", o.model, o.preset,
              model.parameter_count(), examples::device_text(o));
 

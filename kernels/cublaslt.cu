@@ -211,16 +211,23 @@ bool small_to_large_by_cublaslt(const Window& w, const float* small, const float
   const auto x = as_matrix(w, rows);
   // A bias has one number per channel, and must have one per number of a row here.
   if (!x || (epilogue.bias != nullptr && x->depth != w.channels)) return false;
-  return multiply({CUBLAS_OP_T, CUBLAS_OP_N, x->depth, x->rows, x->columns, weights, small, large,
-                   epilogue},
-                  on);
+  return multiply(
+      {CUBLAS_OP_T, CUBLAS_OP_N, x->depth, x->rows, x->columns, weights, small, large, epilogue},
+      on);
 }
 
 bool weight_gradient_by_cublaslt(const Window& w, const float* large, const float* small,
                                  float* weights_gradient, int rows, Executor<Cuda>& on) {
   const auto x = as_matrix(w, rows);
-  return x && multiply({CUBLAS_OP_N, CUBLAS_OP_T, x->columns, x->depth, x->rows, small, large,
-                        weights_gradient, {.accumulate = true}},
+  return x && multiply({CUBLAS_OP_N,
+                        CUBLAS_OP_T,
+                        x->columns,
+                        x->depth,
+                        x->rows,
+                        small,
+                        large,
+                        weights_gradient,
+                        {.accumulate = true}},
                        on);
 }
 

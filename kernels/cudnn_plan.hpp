@@ -173,8 +173,12 @@ inline Descriptor operation(Product product, const Descriptor& x, const Descript
        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
   const Names& n = names[static_cast<int>(product)];
   Descriptor op(n.type);
-  op.set(n.x, x).set(n.y, y).set(n.k, k).set(n.convolution, convolution).set(n.alpha, 1.0F).set(
-      n.beta, 0.0F);
+  op.set(n.x, x)
+      .set(n.y, y)
+      .set(n.k, k)
+      .set(n.convolution, convolution)
+      .set(n.alpha, 1.0F)
+      .set(n.beta, 0.0F);
   op.finalise("operation");
   return op;
 }
@@ -185,8 +189,8 @@ inline bool sums_as_written(const Descriptor& engine, bool tensor_cores = false)
   std::array<cudnnBackendNumericalNote_t, CUDNN_NUMERICAL_NOTE_TYPE_COUNT> notes{};
   std::int64_t count = 0;
   check(cudnnBackendGetAttribute(engine.get(), CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
-                                 CUDNN_TYPE_NUMERICAL_NOTE,
-                                 static_cast<std::int64_t>(notes.size()), &count, notes.data()),
+                                 CUDNN_TYPE_NUMERICAL_NOTE, static_cast<std::int64_t>(notes.size()),
+                                 &count, notes.data()),
         "numerical notes");
   return std::none_of(notes.begin(), notes.begin() + count, [&](cudnnBackendNumericalNote_t note) {
     return (note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && !tensor_cores) ||
@@ -276,8 +280,9 @@ inline std::optional<Plan> find_plan(Product product, const Window& w, int rows,
       if (!plan.try_finalise()) continue;
       const std::int64_t workspace = plan.number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
       if (workspace > most_workspace) continue;
-      return Plan{std::move(parts), std::move(graph), std::move(proposal), std::move(plan),
-                  workspace,        engine.number(CUDNN_ATTR_ENGINE_GLOBAL_INDEX)};
+      return Plan{std::move(parts),    std::move(graph),
+                  std::move(proposal), std::move(plan),
+                  workspace,           engine.number(CUDNN_ATTR_ENGINE_GLOBAL_INDEX)};
     }
   return std::nullopt;
 }

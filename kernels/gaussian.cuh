@@ -47,8 +47,9 @@ A arguments_of(const Plan& plan, const FusionMemory<T>& memory,
   for (std::size_t p = 0; p < plan.products.size(); ++p) {
     const Product& from = plan.products[p];
     const T* const g = gradients == nullptr ? nullptr : gradients->posteriors[p];
-    a.product[p] = {memory.posteriors[p], g, static_cast<T>(from.link.floor), from.experts,
-                    from.prior, from.link.variance, g != nullptr};
+    a.product[p] = {memory.posteriors[p], g,          static_cast<T>(from.link.floor),
+                    from.experts,         from.prior, from.link.variance,
+                    g != nullptr};
   }
   for (std::size_t k = 0; k < plan.divergences.size(); ++k) {
     const Divergence& from = plan.divergences[k];
@@ -57,8 +58,7 @@ A arguments_of(const Plan& plan, const FusionMemory<T>& memory,
                        static_cast<std::int16_t>(from.to), from.stop_gradient_on_target};
     if (g == nullptr) continue;
     a.product[from.from].differentiated = true;
-    if (from.to != prior && !from.stop_gradient_on_target)
-      a.product[from.to].differentiated = true;
+    if (from.to != prior && !from.stop_gradient_on_target) a.product[from.to].differentiated = true;
   }
   for (std::size_t s = 0; s < plan.draws.size(); ++s) {
     const Draw& from = plan.draws[s];
@@ -92,9 +92,9 @@ inline unsigned warps_for(int rows, int latent, int v) {
 template <bool Forward, int V, int E, int P, class T, class A>
 void launch_fusion(A& a, Executor<Cuda>& on) {
   a.lanes = lanes_for(cuda::blocks_for(a.latent, V));
-  const std::size_t slots = static_cast<std::size_t>(
-      Forward ? a.divergences + forward_slots(a.experts, a.products)
-              : backward_slots(a.experts, a.products));
+  const std::size_t slots =
+      static_cast<std::size_t>(Forward ? a.divergences + forward_slots(a.experts, a.products)
+                                       : backward_slots(a.experts, a.products));
   const std::size_t warp_bytes = 32 * slots * sizeof(T);
   const cuda::DeviceInfo& device = cuda::device_info();
   if (warp_bytes > device.shared_memory)
@@ -151,12 +151,11 @@ void launch_best(const Plan& plan, const FusionMemory<T>& memory,
   if (holds<LargePlan<T>>(plan, experts))
     return general(arguments_of<LargePlan<T>>(plan, memory, gradients));
   using Most = LargePlan<T>;
-  throw Error("fuse: on a GPU a plan has at most " + std::to_string(Most::most_products) +
-              " products, " + std::to_string(Most::most_divergences) + " divergences and " +
-              std::to_string(Most::most_draws) + " samples, got " +
-              std::to_string(plan.products.size()) + ", " +
-              std::to_string(plan.divergences.size()) + " and " +
-              std::to_string(plan.draws.size()));
+  throw Error(
+      "fuse: on a GPU a plan has at most " + std::to_string(Most::most_products) + " products, " +
+      std::to_string(Most::most_divergences) + " divergences and " +
+      std::to_string(Most::most_draws) + " samples, got " + std::to_string(plan.products.size()) +
+      ", " + std::to_string(plan.divergences.size()) + " and " + std::to_string(plan.draws.size()));
 }
 
 }  // namespace poe::gaussian::gpu
@@ -179,7 +178,8 @@ void fuse_values(const Plan& plan, const FusionMemory<T>& memory, const Random& 
 template <class T>
 void fuse_gradients(const Plan& plan, const FusionMemory<T>& memory,
                     const FusionGradients<T>& gradients, Executor<Cuda>& on) {
-  gpu::launch_best<false>(plan, memory, &gradients, [](auto&) {}, on);
+  gpu::launch_best<false>(
+      plan, memory, &gradients, [](auto&) {}, on);
 }
 
 }  // namespace poe::gaussian

@@ -15,8 +15,7 @@ struct PosteriorGradient {
 
 /// Adds weight * d KL(q || p); `p` null: to the prior; `g_p` null: p is held fixed.
 template <class T, int V>
-__device__ __forceinline__ void plain_divergence_gradients(T weight,
-                                                           const PlainPosterior<T, V>& q,
+__device__ __forceinline__ void plain_divergence_gradients(T weight, const PlainPosterior<T, V>& q,
                                                            const PlainPosterior<T, V>* p,
                                                            PosteriorGradient<T, V>& g_q,
                                                            PosteriorGradient<T, V>* g_p) {
@@ -36,8 +35,8 @@ __device__ __forceinline__ void plain_divergence_gradients(T weight,
 /// Gradients of V dimensions in registers. -> false, and nothing done, where plain numbers do not
 /// serve.
 template <int V, int E, int P, class T, class A>
-__device__ __forceinline__ bool spread_plain(const A& a, std::uint32_t observed,
-                                             std::ptrdiff_t row, int dim) {
+__device__ __forceinline__ bool spread_plain(const A& a, std::uint32_t observed, std::ptrdiff_t row,
+                                             int dim) {
   const std::ptrdiff_t at = row * 2 * a.latent + dim;
   PlainExpert<T, V> expert[E];
   T slope[E][V];

@@ -52,12 +52,11 @@ __device__ __forceinline__ void fuse_dimension(const A& a, const Random& random,
                           posterior_of(a, a.divergence[k].to, posteriors));
   for (int s = 0; s < a.draws; ++s) {
     const Normal<T> q = posterior_of(a, a.draw[s].product, posteriors);
-    const std::uint64_t element = (a.first_row + static_cast<std::uint64_t>(row)) *
-                                      static_cast<std::uint64_t>(a.latent) +
-                                  static_cast<std::uint64_t>(dim);
+    const std::uint64_t element =
+        (a.first_row + static_cast<std::uint64_t>(row)) * static_cast<std::uint64_t>(a.latent) +
+        static_cast<std::uint64_t>(dim);
     const T z = normals<1, T>(random.with_stream(a.draw[s].stream), element).at[0];
-    a.draw[s].sample[row * a.latent + dim] =
-        q.location + z * math::exp(T(-0.5) * q.log_precision);
+    a.draw[s].sample[row * a.latent + dim] = q.location + z * math::exp(T(-0.5) * q.log_precision);
   }
 }
 
@@ -89,10 +88,9 @@ __device__ __forceinline__ void spread_dimension(const A& a, std::uint32_t obser
     const T weight = d.gradient[row];
     const Normal<T> from = posterior_of(a, d.from, posteriors);
     const Normal<T> to = posterior_of(a, d.to, posteriors);
-    const DivergenceSlope<T> by =
-        divergence_slope(from.location - to.location,
-                         math::exp(to.log_precision - from.log_precision),
-                         math::exp(to.log_precision));
+    const DivergenceSlope<T> by = divergence_slope(from.location - to.location,
+                                                   math::exp(to.log_precision - from.log_precision),
+                                                   math::exp(to.log_precision));
     g[d.from] += weight * by.location;
     g_l[d.from] += weight * by.from;
     if (d.to == prior || d.stop_gradient_on_target) continue;

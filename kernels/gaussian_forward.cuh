@@ -23,9 +23,8 @@ __device__ __forceinline__ T plain_divergences(const PlainPosterior<T, V>& q,
 /// Values of V dimensions in registers. -> false, and nothing done, where plain numbers do not
 /// serve.
 template <int V, int E, int P, class T, class A>
-__device__ __forceinline__ bool fuse_plain(const A& a, const Random& random,
-                                           std::uint32_t observed, std::ptrdiff_t row, int dim,
-                                           Slots<T> sums) {
+__device__ __forceinline__ bool fuse_plain(const A& a, const Random& random, std::uint32_t observed,
+                                           std::ptrdiff_t row, int dim, Slots<T> sums) {
   const std::ptrdiff_t at = row * 2 * a.latent + dim;
   PlainExpert<T, V> expert[E];
   bool plain = true;
@@ -68,8 +67,7 @@ __device__ __forceinline__ bool fuse_plain(const A& a, const Random& random,
       if (from != q.value) return;
       if (to == prior) sum = plain_divergences<T, V>(posterior[q.value], nullptr);
       each<P>([&](auto p) {
-        if (to == p.value)
-          sum = plain_divergences<T, V>(posterior[q.value], &posterior[p.value]);
+        if (to == p.value) sum = plain_divergences<T, V>(posterior[q.value], &posterior[p.value]);
       });
     });
     sums[k] += sum;

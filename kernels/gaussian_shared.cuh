@@ -225,8 +225,8 @@ POE_HD bool is_plain(T location, T scale) {
 /// Product of the experts in `members`. WithLog: and its log-precision.
 template <bool WithLog, class T, int V, int E>
 __device__ __forceinline__ void plain_product(const PlainExpert<T, V> (&expert)[E],
-                                              std::uint32_t members, bool with_prior,
-                                              bool variance, PlainPosterior<T, V>& q) {
+                                              std::uint32_t members, bool with_prior, bool variance,
+                                              PlainPosterior<T, V>& q) {
   if (members == 0) {  // the product of nothing is the prior
     POE_UNROLL
     for (int j = 0; j < V; ++j) {

@@ -124,8 +124,8 @@ static __global__ void product_gradient_kernel(const Factors<T> a, const T* post
       for (int j = 0; j < V; ++j) {
         const T w = math::exp(x.scale.at[j] - q.scale.at[j]);
         by.location.at[j] = w * g.location.at[j];
-        by.scale.at[j] = w * ((x.location.at[j] - q.location.at[j]) * g.location.at[j] +
-                              g.scale.at[j]);
+        by.scale.at[j] =
+            w * ((x.location.at[j] - q.location.at[j]) * g.location.at[j] + g.scale.at[j]);
       }
       add_normals(a.factor[e].sink + at, a.shape.width, by);
     }
@@ -164,9 +164,8 @@ static __global__ void divergence_gradient_kernel(RowShape shape, const T* from,
     POE_UNROLL
     for (int j = 0; j < V; ++j) {
       const T l = p.scale.at[j];
-      const DivergenceSlope<T> by =
-          divergence_slope(q.location.at[j] - p.location.at[j], math::exp(l - q.scale.at[j]),
-                           math::exp(l));
+      const DivergenceSlope<T> by = divergence_slope(q.location.at[j] - p.location.at[j],
+                                                     math::exp(l - q.scale.at[j]), math::exp(l));
       by_q.location.at[j] = weight * by.location;
       by_q.scale.at[j] = weight * by.from;
       by_p.location.at[j] = -weight * by.location;
@@ -306,24 +305,23 @@ namespace poe::gaussian {
 template <class T>
 void to_log_precision(const T* expert, int rows, int latent, ScaleLink link, T* normal,
                       Executor<Cuda>& on) {
-  gpu::for_rows<T>(
-      rows, latent, gpu::all_in_packs(expert, normal),
-      [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
-        cuda::launch(gpu::to_log_precision_kernel<T, v.value>, grid, block, 0, on.stream(), shape,
-                     expert, static_cast<T>(link.floor), gpu::power_of<T>(link), normal);
-      });
+  gpu::for_rows<T>(rows, latent, gpu::all_in_packs(expert, normal),
+                   [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
+                     cuda::launch(gpu::to_log_precision_kernel<T, v.value>, grid, block, 0,
+                                  on.stream(), shape, expert, static_cast<T>(link.floor),
+                                  gpu::power_of<T>(link), normal);
+                   });
 }
 
 template <class T>
 void to_log_precision_gradient(const T* expert, const T* gradient, int rows, int latent,
                                ScaleLink link, T* sink, Executor<Cuda>& on) {
-  gpu::for_rows<T>(
-      rows, latent, gpu::all_in_packs(expert, gradient, sink),
-      [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
-        cuda::launch(gpu::to_log_precision_gradient_kernel<T, v.value>, grid, block, 0,
-                     on.stream(), shape, expert, gradient, static_cast<T>(link.floor),
-                     gpu::power_of<T>(link), sink);
-      });
+  gpu::for_rows<T>(rows, latent, gpu::all_in_packs(expert, gradient, sink),
+                   [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
+                     cuda::launch(gpu::to_log_precision_gradient_kernel<T, v.value>, grid, block, 0,
+                                  on.stream(), shape, expert, gradient, static_cast<T>(link.floor),
+                                  gpu::power_of<T>(link), sink);
+                   });
 }
 
 template <class T>
@@ -350,52 +348,48 @@ void product_gradient(std::span<const T* const> factors, const std::uint8_t* obs
 template <class T>
 void divergence_rows(const T* from, const T* to, int rows, int latent, T* divergence,
                      Executor<Cuda>& on) {
-  gpu::for_rows<T>(
-      rows, latent, gpu::all_in_packs(from, to),
-      [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
-        cuda::launch(gpu::divergence_kernel<T, v.value>, grid, block, 0, on.stream(), shape, from,
-                     to, divergence);
-      });
+  gpu::for_rows<T>(rows, latent, gpu::all_in_packs(from, to),
+                   [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
+                     cuda::launch(gpu::divergence_kernel<T, v.value>, grid, block, 0, on.stream(),
+                                  shape, from, to, divergence);
+                   });
 }
 
 template <class T>
 void divergence_rows_gradient(const T* from, const T* to, const T* gradient, int rows, int latent,
                               T* from_sink, T* to_sink, Executor<Cuda>& on) {
-  gpu::for_rows<T>(
-      rows, latent, gpu::all_in_packs(from, to, from_sink, to_sink),
-      [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
-        cuda::launch(gpu::divergence_gradient_kernel<T, v.value>, grid, block, 0, on.stream(),
-                     shape, from, to, gradient, from_sink, to_sink);
-      });
+  gpu::for_rows<T>(rows, latent, gpu::all_in_packs(from, to, from_sink, to_sink),
+                   [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
+                     cuda::launch(gpu::divergence_gradient_kernel<T, v.value>, grid, block, 0,
+                                  on.stream(), shape, from, to, gradient, from_sink, to_sink);
+                   });
 }
 
 template <class T>
 void sample(const T* normal, const Random& random, int first_row, int rows, int latent, T* z,
             Executor<Cuda>& on) {
-  gpu::for_rows<T>(
-      rows, latent, gpu::all_in_packs(normal, z),
-      [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
-        cuda::launch(gpu::sample_kernel<T, v.value>, grid, block, 0, on.stream(), shape, normal,
-                     random, on.step, static_cast<std::uint64_t>(first_row), z);
-      });
+  gpu::for_rows<T>(rows, latent, gpu::all_in_packs(normal, z),
+                   [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
+                     cuda::launch(gpu::sample_kernel<T, v.value>, grid, block, 0, on.stream(),
+                                  shape, normal, random, on.step,
+                                  static_cast<std::uint64_t>(first_row), z);
+                   });
 }
 
 template <class T>
 void sample_gradient(const T* normal, const T* z, const T* gradient, int rows, int latent, T* sink,
                      Executor<Cuda>& on) {
-  gpu::for_rows<T>(
-      rows, latent, gpu::all_in_packs(normal, z, gradient, sink),
-      [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
-        cuda::launch(gpu::sample_gradient_kernel<T, v.value>, grid, block, 0, on.stream(), shape,
-                     normal, z, gradient, sink);
-      });
+  gpu::for_rows<T>(rows, latent, gpu::all_in_packs(normal, z, gradient, sink),
+                   [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
+                     cuda::launch(gpu::sample_gradient_kernel<T, v.value>, grid, block, 0,
+                                  on.stream(), shape, normal, z, gradient, sink);
+                   });
 }
 
 template <class T>
 void log_mean_exp(const T* x, int rows, int count, T* result, Executor<Cuda>& on) {
   gpu::for_rows<T>(
-      rows, count, gpu::all_in_packs(x),
-      [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
+      rows, count, gpu::all_in_packs(x), [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
         cuda::launch(gpu::log_mean_exp_kernel<T, v.value>, grid, block, 0, on.stream(), shape, x,
                      static_cast<T>(std::log(static_cast<double>(count))), result);
       });
@@ -404,13 +398,12 @@ void log_mean_exp(const T* x, int rows, int count, T* result, Executor<Cuda>& on
 template <class T>
 void log_mean_exp_gradient(const T* x, const T* result, const T* gradient, int rows, int count,
                            T* sink, Executor<Cuda>& on) {
-  gpu::for_rows<T>(
-      rows, count, gpu::all_in_packs(x, sink),
-      [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
-        cuda::launch(gpu::log_mean_exp_gradient_kernel<T, v.value>, grid, block, 0, on.stream(),
-                     shape, x, result, gradient,
-                     static_cast<T>(std::log(static_cast<double>(count))), sink);
-      });
+  gpu::for_rows<T>(rows, count, gpu::all_in_packs(x, sink),
+                   [&](gpu::RowShape shape, dim3 grid, dim3 block, auto v) {
+                     cuda::launch(gpu::log_mean_exp_gradient_kernel<T, v.value>, grid, block, 0,
+                                  on.stream(), shape, x, result, gradient,
+                                  static_cast<T>(std::log(static_cast<double>(count))), sink);
+                   });
 }
 
 }  // namespace poe::gaussian

@@ -31,8 +31,8 @@ Pinned pinned(std::size_t bytes) {
   return Pinned(p);
 }
 
-/// Pinned buffers that uploads take in turn. A buffer is written again only after the copy out of it
-/// is over, so the host runs at most `buffers_.size()` pieces ahead of the device.
+/// Pinned buffers that uploads take in turn. A buffer is written again only after the copy out of
+/// it is over, so the host runs at most `buffers_.size()` pieces ahead of the device.
 class Staging {
  public:
   static constexpr std::size_t piece = std::size_t{1} << 20;
@@ -46,7 +46,8 @@ class Staging {
         buffer.memory = pinned(piece);
         check(cudaEventCreateWithFlags(&buffer.copied, cudaEventDisableTiming), "cudaEventCreate");
       }
-      check(cudaEventSynchronize(buffer.copied), "cudaEventSynchronize");  // at once if never recorded
+      check(cudaEventSynchronize(buffer.copied),
+            "cudaEventSynchronize");  // at once if never recorded
       const std::size_t n = std::min(piece, bytes - done);
       std::memcpy(buffer.memory.get(), host + done, n);
       check(cudaMemcpyAsync(device + done, buffer.memory.get(), n, cudaMemcpyHostToDevice, stream),
@@ -133,9 +134,10 @@ std::string find_reason() {
   if (status == cudaErrorInsufficientDriver) {
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    reason = driver == 0 ? "there is no NVIDIA driver on this machine"
-                         : fmt::format("the NVIDIA driver is made for CUDA {}, this program needs {}",
-                                       version(driver), version(runtime));
+    reason = driver == 0
+                 ? "there is no NVIDIA driver on this machine"
+                 : fmt::format("the NVIDIA driver is made for CUDA {}, this program needs {}",
+                               version(driver), version(runtime));
   } else if (status == cudaErrorNoDevice || (status == cudaSuccess && devices == 0)) {
     reason = visible ? fmt::format("there is no GPU with CUDA_VISIBLE_DEVICES=\"{}\"", visible)
                      : "there is no NVIDIA GPU in this machine";
@@ -146,8 +148,10 @@ std::string find_reason() {
     const cudaError_t usable = cudaFuncGetAttributes(&attributes, probe<0>);
     cudaDeviceProp p{};
     if (usable == cudaErrorNoKernelImageForDevice && cudaGetDeviceProperties(&p, 0) == cudaSuccess)
-      reason = fmt::format("the kernels are not compiled for the {}: add {}{} to "
-                           "CMAKE_CUDA_ARCHITECTURES", p.name, p.major, p.minor);
+      reason = fmt::format(
+          "the kernels are not compiled for the {}: add {}{} to "
+          "CMAKE_CUDA_ARCHITECTURES",
+          p.name, p.major, p.minor);
     else if (usable != cudaSuccess)
       reason = fmt::format("the GPU cannot be used: {}", cudaGetErrorString(usable));
   }

@@ -7,8 +7,8 @@
 #include <poe/core/error.hpp>
 #include <poe/core/version.hpp>
 #include <poe/cuda/runtime.hpp>
-#include <poe/ops/engine_cuda.hpp>
 #include <poe/io/jsonl.hpp>
+#include <poe/ops/engine_cuda.hpp>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -59,10 +59,9 @@ void for_each_order(F&& check) {
 #if defined(POE_CUDA_ON_CPU)
   using poe::harness::Order;
   const auto before = poe::harness::config();
-  for (const auto& [order, name] : {std::pair{Order::forward, "forward"},
-                                    std::pair{Order::reverse, "reverse"},
-                                    std::pair{Order::random, "random"},
-                                    std::pair{Order::warp_first, "warp first"}}) {
+  for (const auto& [order, name] :
+       {std::pair{Order::forward, "forward"}, std::pair{Order::reverse, "reverse"},
+        std::pair{Order::random, "random"}, std::pair{Order::warp_first, "warp first"}}) {
     poe::harness::config().order = order;
     check(std::string(name));
   }

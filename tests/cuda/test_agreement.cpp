@@ -154,7 +154,8 @@ TEST_CASE("completions, prior samples and log-likelihoods agree") {
     const auto lb = importance_log_likelihood(model, gpu, batch.group, given, 0b11, 7, noise);
     require_close(lb.samples, la.samples, 1e-5);
   }
-  const auto a = draw_from_prior(cpu_model, cpu, 4, noise), b = draw_from_prior(model, gpu, 4, noise);
+  const auto a = draw_from_prior(cpu_model, cpu, 4, noise),
+             b = draw_from_prior(model, gpu, 4, noise);
   require_close(numbers(std::get<0>(b).data(), std::get<0>(b).flat().size()),
                 numbers(std::get<0>(a).data(), std::get<0>(a).flat().size()), 1e-5);
 }
@@ -169,8 +170,8 @@ TEST_CASE("a classifier learns the same on both devices") {
   for (std::size_t n = 0; n < rows; ++n) {
     labels[n] = static_cast<std::uint8_t>(n % 3);
     for (std::size_t p = 0; p < 36; ++p)
-      pixels[n * 36 + p] =
-          static_cast<std::uint8_t>((p / 12 == n % 3 ? 150 : 0) + Random{1, 0, 0}.below(90, n * 36 + p));
+      pixels[n * 36 + p] = static_cast<std::uint8_t>((p / 12 == n % 3 ? 150 : 0) +
+                                                     Random{1, 0, 0}.below(90, n * 36 + p));
   }
   const LabelledImages<Shape<1, 6, 6>> data{{pixels.data(), rows}, labels};
   const ClassifierTraining how{.epochs = 8, .batch = 8, .learning_rate = 1e-2};

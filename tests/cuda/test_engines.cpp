@@ -94,8 +94,7 @@ void apply(const Options& o, const Floats& bias, const Floats& old, Numbers& x) 
 
 /// A destination before the product: numbers to add to, or NaN.
 Floats before(std::size_t n, bool accumulate) {
-  return accumulate ? normals<float>(n, 6)
-                    : Floats(n, std::numeric_limits<float>::quiet_NaN());
+  return accumulate ? normals<float>(n, 6) : Floats(n, std::numeric_limits<float>::quiet_NaN());
 }
 
 /// The arrays of a layer on the device, and one product of it.
@@ -134,7 +133,9 @@ struct Run {
   }
 
   Floats result(Executor<Cuda>& on) const {
-    return (product == large_to_small ? small : product == small_to_large ? large : weights)
+    return (product == large_to_small   ? small
+            : product == small_to_large ? large
+                                        : weights)
         .read(on);
   }
 

@@ -33,9 +33,12 @@ Made random_plan(int experts, int products, int divergences, int draws, std::uin
   const auto below = [&](int n) {
     return static_cast<int>(random.below(static_cast<std::uint32_t>(n), i++));
   };
-  Made made{experts, {}, {}, {}, std::to_string(experts) + " experts, " +
-                std::to_string(products) + " products, " + std::to_string(divergences) +
-                " divergences, " + std::to_string(draws) + " draws"};
+  Made made{experts,
+            {},
+            {},
+            {},
+            std::to_string(experts) + " experts, " + std::to_string(products) + " products, " +
+                std::to_string(divergences) + " divergences, " + std::to_string(draws) + " draws"};
   const std::uint32_t all = experts == 32 ? ~0U : (1U << experts) - 1;
   for (int p = 0; p < products; ++p) {
     const std::uint32_t bits = random.bits(i++) & all;
@@ -251,10 +254,10 @@ Got<T> run(const Problem<T>& p, std::size_t offset = 0, On* executor = nullptr) 
   gaussian::fuse_values(p.made.plan(), memory, p.random, p.first_row, on);
   const ListsOnDevice<T> posterior_weight(p.posterior_weight, offset),
       kl_weight(p.kl_weight, offset), sample_weight(p.sample_weight, offset), sinks(p.old, offset);
-  gaussian::fuse_gradients(p.made.plan(), memory,
-                           {posterior_weight.values(), kl_weight.values(), sample_weight.values(),
-                            sinks.pointers()},
-                           on);
+  gaussian::fuse_gradients(
+      p.made.plan(), memory,
+      {posterior_weight.values(), kl_weight.values(), sample_weight.values(), sinks.pointers()},
+      on);
   return {posteriors.read(on), divergences.read(on), samples.read(on), sinks.read(on)};
 }
 
@@ -262,8 +265,8 @@ template <class T>
 void check_gradients(const Problem<T>& p, const Differences& want, const Lists<T>& got) {
   // Every result is a term; what remains of the sum may be smaller than the terms are. The
   // differences are right to 1e-9, but for their rounding.
-  const double terms = static_cast<double>(p.made.products.size() + p.made.divergences.size() +
-                                           p.made.draws.size());
+  const double terms =
+      static_cast<double>(p.made.products.size() + p.made.divergences.size() + p.made.draws.size());
   for (std::size_t e = 0; e < want.slope.size(); ++e) {
     if (p.old[e].empty()) continue;
     auto sum = want.slope[e];
@@ -324,11 +327,16 @@ int rows_of_warps(int warps, int latent, int v) {
 
 /// Plans for each kernel: four that keep everything in registers, two that do not.
 std::vector<Made> plans() {
-  return {random_plan(1, 1, 1, 1, 1),      random_plan(4, 1, 2, 2, 2),
-          two_modalities(),                two_modalities(true, true),
-          random_plan(3, 3, 6, 6, 3),      random_plan(4, 3, 16, 12, 4),
-          three_modalities(),              random_plan(2, 5, 4, 3, 5),
-          random_plan(4, 7, 5, 2, 6),      random_plan(2, 3, 4, 3, 7, true),
+  return {random_plan(1, 1, 1, 1, 1),
+          random_plan(4, 1, 2, 2, 2),
+          two_modalities(),
+          two_modalities(true, true),
+          random_plan(3, 3, 6, 6, 3),
+          random_plan(4, 3, 16, 12, 4),
+          three_modalities(),
+          random_plan(2, 5, 4, 3, 5),
+          random_plan(4, 7, 5, 2, 6),
+          random_plan(2, 3, 4, 3, 7, true),
           random_plan(8, 12, 20, 5, 8)};
 }
 
@@ -394,8 +402,7 @@ TEMPLATE_TEST_CASE("every order of threads gives the same bytes", "[small]", flo
     }
 }
 
-TEMPLATE_TEST_CASE("kernels agree with the CPU, also far from ordinary scales", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("kernels agree with the CPU, also far from ordinary scales", "", float, double) {
   using T = TestType;
   constexpr int latent = 8;
   std::vector<std::pair<Made, int>> cases;

@@ -111,7 +111,8 @@ TEST_CASE("a graph gives the same bytes as launches one by one, in any order of 
 
 TEST_CASE("looking at the loss changes nothing") {
   const SmallSvae<Cuda> model(VaeOptions::official());
-  const Outcome seen = train(model, data(), 0.5, 9), unseen = train(model, data(), 0.5, 9, true, false);
+  const Outcome seen = train(model, data(), 0.5, 9),
+                unseen = train(model, data(), 0.5, 9, true, false);
   REQUIRE(same_bytes(seen.parameters, unseen.parameters));
   REQUIRE(seen.terms == unseen.terms);
 }

@@ -33,8 +33,7 @@ Variable<T, Out, D> convolve(Context<T, D>& ctx, const Window& w, Variable<T, In
     if (weight.gradient != nullptr)
       weight_gradient<T>(w, x.value, dy, weight.gradient, y.rows, *on);
     if (const Sink<T> dx = sink(x); dx.data != nullptr)
-      small_to_large<T>(w, dy, weight.value, dx.data, y.rows, {nullptr, false, dx.accumulate},
-                        *on);
+      small_to_large<T>(w, dy, weight.value, dx.data, y.rows, {nullptr, false, dx.accumulate}, *on);
   });
   return y;
 }
@@ -57,8 +56,7 @@ Variable<T, Out, D> convolve_transposed(Context<T, D>& ctx, const Window& w, Var
     if (weight.gradient != nullptr)
       weight_gradient<T>(w, dy, x.value, weight.gradient, y.rows, *on);
     if (const Sink<T> dx = sink(x); dx.data != nullptr)
-      large_to_small<T>(w, dy, weight.value, dx.data, y.rows, {nullptr, false, dx.accumulate},
-                        *on);
+      large_to_small<T>(w, dy, weight.value, dx.data, y.rows, {nullptr, false, dx.accumulate}, *on);
   });
   return y;
 }

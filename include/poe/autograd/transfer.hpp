@@ -16,8 +16,7 @@ template <class T, class S>
 View<T, S, Cuda> to_device(Context<T, Cuda>& ctx, View<T, S> samples) {
   const auto flat = samples.flat();
   T* const copy = ctx.template take_values<T>(flat.size());
-  if (!flat.empty())
-    cuda::upload(copy, flat.data(), flat.size_bytes(), ctx.executor().stream());
+  if (!flat.empty()) cuda::upload(copy, flat.data(), flat.size_bytes(), ctx.executor().stream());
   return {copy, samples.rows};
 }
 
@@ -29,8 +28,7 @@ View<T, S> to_host(Context<T>&, Variable<T, S> x) {
 template <class T, class S>
 View<T, S> to_host(Context<T, Cuda>& ctx, Variable<T, S, Cuda> x) {
   T* const copy = ctx.arena().template take<T>(x.count());
-  if (x.count() > 0)
-    cuda::download(copy, x.value, x.count() * sizeof(T), ctx.executor().stream());
+  if (x.count() > 0) cuda::download(copy, x.value, x.count() * sizeof(T), ctx.executor().stream());
   return {copy, x.rows};
 }
 

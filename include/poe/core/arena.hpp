@@ -59,8 +59,8 @@ Block<Device> allocate(std::size_t bytes) {
 
 }  // namespace detail
 
-/// An owning array of T, aligned for vector loads, zero at first. T is trivial. Elements of an array
-/// on another Device than the Cpu cannot be reached from here: only its address is of use.
+/// An owning array of T, aligned for vector loads, zero at first. T is trivial. Elements of an
+/// array on another Device than the Cpu cannot be reached from here: only its address is of use.
 template <class T, class Device = Cpu>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -68,8 +68,7 @@ class Buffer {
 
  public:
   Buffer() = default;
-  explicit Buffer(std::size_t n)
-      : memory_(detail::allocate<Device>(n * sizeof(T))), size_(n) {
+  explicit Buffer(std::size_t n) : memory_(detail::allocate<Device>(n * sizeof(T))), size_(n) {
     clear();
   }
 

@@ -12,8 +12,8 @@ namespace poe::cuda {
 struct StreamHandle;
 struct EventHandle;
 struct GraphHandle;
-/// A queue of work: what is put into one stream runs in that order. Null is the stream that no other
-/// work overlaps, for use outside a captured step.
+/// A queue of work: what is put into one stream runs in that order. Null is the stream that no
+/// other work overlaps, for use outside a captured step.
 using Stream = StreamHandle*;
 /// A point in a stream that another stream, or the host, can wait for.
 using Event = EventHandle*;
@@ -22,10 +22,10 @@ using Graph = GraphHandle*;
 
 /// The device that this process computes on.
 struct DeviceInfo {
-  std::string name;            // "NVIDIA H200"
-  int major = 0, minor = 0;    // compute capability
+  std::string name;          // "NVIDIA H200"
+  int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
-  std::size_t memory = 0;      // bytes
+  std::size_t memory = 0;         // bytes
   std::size_t shared_memory = 0;  // largest dynamic shared memory of a block, bytes
   std::size_t l2_cache = 0;       // bytes
   int driver = 0, runtime = 0;    // CUDA versions, 1000 major + 10 minor

@@ -71,9 +71,10 @@ class Classifier {
         const auto members = std::span(order).subspan(static_cast<std::size_t>(batch.first),
                                                       static_cast<std::size_t>(batch.count));
         learner_.adam.learning_rate = learning_rate(how, at.step, at.steps);
-        learner_.step({how.seed, 0, static_cast<std::uint32_t>(at.step)}, [&](Context<float, Device>& ctx) {
-          losses[static_cast<std::size_t>(ctx.rank)] = learn(ctx, data, members);
-        });
+        learner_.step({how.seed, 0, static_cast<std::uint32_t>(at.step)},
+                      [&](Context<float, Device>& ctx) {
+                        losses[static_cast<std::size_t>(ctx.rank)] = learn(ctx, data, members);
+                      });
         ++at.step;
         at.loss = 0;
         for (const double part : losses) at.loss += part;
@@ -155,9 +156,9 @@ class Classifier {
     }
     const auto target = to_device(ctx, View<float, Shape<1>>{label, mine.count});
     const ScorePiece<float> piece{target.data, mine.count, -1.0F / static_cast<float>(total)};
-    const auto log_p = to_host(ctx, weighted_log_likelihood<Categorical<-1>, Shape<1>>(
-                                        ctx, logits(ctx, {x, mine.count}),
-                                        std::span<const ScorePiece<float>>(&piece, 1)));
+    const auto log_p = to_host(
+        ctx, weighted_log_likelihood<Categorical<-1>, Shape<1>>(
+                 ctx, logits(ctx, {x, mine.count}), std::span<const ScorePiece<float>>(&piece, 1)));
     double loss = 0;
     for (std::size_t n = 0; n < rows; ++n) loss -= static_cast<double>(log_p.data[n]);
     return loss / total;
@@ -167,14 +168,15 @@ class Classifier {
   std::vector<std::uint8_t> classify(int rows, F&& images) {
     std::vector<std::uint8_t> best(static_cast<std::size_t>(rows));
     constexpr int chunk = detail::chunk_rows<Device>;
-    detail::for_each_chunk(learner_, rows, chunk, [&](Context<float, Device>& ctx, int first, int count) {
-      const auto t = to_host(ctx, logits(ctx, images(ctx, first, count)));
-      for (int n = 0; n < count; ++n) {
-        const float* const row = t.data + static_cast<std::ptrdiff_t>(n) * classes;
-        best[static_cast<std::size_t>(first + n)] =
-            static_cast<std::uint8_t>(std::max_element(row, row + classes) - row);
-      }
-    });
+    detail::for_each_chunk(
+        learner_, rows, chunk, [&](Context<float, Device>& ctx, int first, int count) {
+          const auto t = to_host(ctx, logits(ctx, images(ctx, first, count)));
+          for (int n = 0; n < count; ++n) {
+            const float* const row = t.data + static_cast<std::ptrdiff_t>(n) * classes;
+            best[static_cast<std::size_t>(first + n)] =
+                static_cast<std::uint8_t>(std::max_element(row, row + classes) - row);
+          }
+        });
     return best;
   }
 

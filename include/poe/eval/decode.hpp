@@ -43,7 +43,7 @@ void each_modality_of(F&& f) {
 template <class V>
 typename V::GroupType to_device(Context<typename V::Real, typename V::Device>& ctx,
                                 const typename V::HostGroup& samples) {
-  typename V::GroupType copy{samples.observed, samples.rows,   samples.total,
+  typename V::GroupType copy{samples.observed,  samples.rows,   samples.total,
                              samples.first_row, samples.loader, {}};
   each_modality_of<V>([&]<int I>(std::integral_constant<int, I>) {
     if (contains(samples.observed, I))
@@ -62,8 +62,8 @@ struct Mixture {
   std::array<View<T, typename V::Gaussians>, 5> parts;  // location, then log-precision
   int count = 0;
 
-  Mixture(const V& model, Context<T, typename V::Device>& ctx,
-          const typename V::GroupType& samples, Subset given) {
+  Mixture(const V& model, Context<T, typename V::Device>& ctx, const typename V::GroupType& samples,
+          Subset given) {
     using M = typename V::ModalitySet;
     expect(given != 0 && within(given, samples.observed),
            "posterior: expected some of the observed modalities '{}', got '{}'",
@@ -149,8 +149,7 @@ Decoded<V> complete(const V& model, LearnerOf<V>& learner, const typename V::Hos
 
 /// The means of all modalities for `count` codes z ~ N(0, I).
 template <class V>
-Decoded<V> draw_from_prior(const V& model, LearnerOf<V>& learner, int count,
-                           const Random& random) {
+Decoded<V> draw_from_prior(const V& model, LearnerOf<V>& learner, int count, const Random& random) {
   using T = typename V::Real;
   using D = typename V::Device;
   expect(count >= 0, "draw_from_prior: expected 0 samples or more, got {}", count);

@@ -90,34 +90,37 @@ LogLikelihood importance_log_likelihood(const V& model, LearnerOf<V>& learner,
   const int chunk = std::max(1, detail::chunk_rows<D> / particles);
   const auto all = static_cast<std::size_t>(particles);
   std::vector<double> log_p(static_cast<std::size_t>(samples.rows));
-  detail::for_each_chunk(learner, samples.rows, chunk, [&](Context<T, D>& ctx, int first, int count) {
-    const auto part = detail::to_device<V>(ctx, samples.slice(first, count));
-    const detail::Mixture<V> q(model, ctx, part, given);
-    auto* const weights = ctx.arena().template take<double>(static_cast<std::size_t>(count) * all);
-    for (int done = 0; done < particles; done += pass) {
-      Scratch<D> values(ctx.executor().values());
-      Scratch<Cpu> scratch(ctx.arena());
-      const int now = std::min(pass, particles - done), codes = count * now;
-      T* const z = scratch.take<T>(static_cast<std::size_t>(codes) * V::latent);
-      auto* const w = scratch.take<double>(static_cast<std::size_t>(codes));
-      for (int i = 0; i < codes; ++i) {
-        T* const code = z + static_cast<std::ptrdiff_t>(i) * V::latent;
-        const auto position = static_cast<std::uint64_t>(part.first_row + i / now);
-        q.draw(i / now, position * all + static_cast<std::uint64_t>(done + i % now), random, code);
-        const T log_prior = detail::sum_over<T>(V::latent, [=](int l) {
-          return gaussian::log_density<T>(code[l], {T(0), T(0)});
-        });
-        w[i] = static_cast<double>(log_prior) - q.log_density(i / now, code);
-      }
-      detail::add_log_likelihoods(model, ctx, part, target, {z, codes}, now, w);
-      for (int i = 0; i < codes; ++i)
-        weights[static_cast<std::size_t>(i / now) * all +
-                static_cast<std::size_t>(done + i % now)] = w[i];
-    }
-    for (int n = 0; n < count; ++n)
-      log_p[static_cast<std::size_t>(first + n)] =
-          detail::log_mean_exp({weights + static_cast<std::size_t>(n) * all, all});
-  });
+  detail::for_each_chunk(
+      learner, samples.rows, chunk, [&](Context<T, D>& ctx, int first, int count) {
+        const auto part = detail::to_device<V>(ctx, samples.slice(first, count));
+        const detail::Mixture<V> q(model, ctx, part, given);
+        auto* const weights =
+            ctx.arena().template take<double>(static_cast<std::size_t>(count) * all);
+        for (int done = 0; done < particles; done += pass) {
+          Scratch<D> values(ctx.executor().values());
+          Scratch<Cpu> scratch(ctx.arena());
+          const int now = std::min(pass, particles - done), codes = count * now;
+          T* const z = scratch.take<T>(static_cast<std::size_t>(codes) * V::latent);
+          auto* const w = scratch.take<double>(static_cast<std::size_t>(codes));
+          for (int i = 0; i < codes; ++i) {
+            T* const code = z + static_cast<std::ptrdiff_t>(i) * V::latent;
+            const auto position = static_cast<std::uint64_t>(part.first_row + i / now);
+            q.draw(i / now, position * all + static_cast<std::uint64_t>(done + i % now), random,
+                   code);
+            const T log_prior = detail::sum_over<T>(V::latent, [=](int l) {
+              return gaussian::log_density<T>(code[l], {T(0), T(0)});
+            });
+            w[i] = static_cast<double>(log_prior) - q.log_density(i / now, code);
+          }
+          detail::add_log_likelihoods(model, ctx, part, target, {z, codes}, now, w);
+          for (int i = 0; i < codes; ++i)
+            weights[static_cast<std::size_t>(i / now) * all +
+                    static_cast<std::size_t>(done + i % now)] = w[i];
+        }
+        for (int n = 0; n < count; ++n)
+          log_p[static_cast<std::size_t>(first + n)] =
+              detail::log_mean_exp({weights + static_cast<std::size_t>(n) * all, all});
+      });
   return detail::summarise(std::move(log_p));
 }
 

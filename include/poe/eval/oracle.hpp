@@ -164,7 +164,8 @@ void save_oracle(Oracle<N, D>& oracle, const std::string& settings, const Classi
 /// training never finds it. A file that cannot be used or written is a warning, no more.
 template <class N, class Device = Cpu>
 Oracle<N, Device> load_or_train(const Digits& train, const Digits& test, int threads,
-                        const OracleCache& cache, const ClassifierTraining& how = N::training) {
+                                const OracleCache& cache,
+                                const ClassifierTraining& how = N::training) {
   const auto training_data = labelled_images(train), test_data = labelled_images(test);
   const std::string settings = detail::oracle_settings(N::name, train, test, how);
   const auto attempt = [&](const char* otherwise, auto&& action) {

@@ -106,8 +106,8 @@ FilledFigure<GridFigure> reconstruction_grid(const V& model, LearnerOf<V>& learn
 /// What the model draws by itself: images from z ~ N(0, I), glued, each with the class that the
 /// oracle sees in it as caption.
 template <class V, class Oracle, class Glue = StackRows<>>
-FilledFigure<SamplesFigure> prior_samples(const V& model, LearnerOf<V>& learner,
-                                          int count, Oracle& oracle, const Random& random,
+FilledFigure<SamplesFigure> prior_samples(const V& model, LearnerOf<V>& learner, int count,
+                                          Oracle& oracle, const Random& random,
                                           const Glue& glue = {}) {
   FilledFigure<SamplesFigure> samples;
   const auto images = glue(draw_from_prior(model, learner, count, random));

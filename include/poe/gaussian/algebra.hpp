@@ -118,9 +118,7 @@ struct LogSum {
     total = total * math::exp(top - larger) + other.total * math::exp(other.top - larger);
     top = larger;
   }
-  POE_HD T result() const {
-    return top == none || top == -none ? top : top + math::log(total);
-  }
+  POE_HD T result() const { return top == none || top == -none ? top : top + math::log(total); }
 };
 
 /// One dimension of a Gaussian: location and log-precision.

@@ -333,8 +333,8 @@ Fused<T, L, D> fuse(Context<T, D>& ctx, std::span<const Rows<T, Shape<2 * L>, D>
       if (!any_posterior && !any_divergence && !any_sample) return;
       T** const out = scratch.take<T*>(e.size());
       for (std::size_t i = 0; i < e.size(); ++i) out[i] = add_sink(e[i], *on);
-      detail::fuse_gradients<L>(
-          todo, memory, {of_posteriors, of_divergences, of_samples, {out, e.size()}}, *on);
+      detail::fuse_gradients<L>(todo, memory,
+                                {of_posteriors, of_divergences, of_samples, {out, e.size()}}, *on);
     });
   return {posterior, kl, sample};
 }

@@ -49,18 +49,18 @@ struct Plan {
 template <class T>
 struct FusionMemory {
   int rows = 0, latent = 0;
-  std::span<const T* const> experts;        // (rows, 2 latent): location, raw scale
-  const std::uint8_t* observed = nullptr;   // (rows, experts), 0 where missing; null: all observed
-  std::span<T* const> posteriors;           // (rows, 2 latent): location, log-precision
-  std::span<T* const> divergences;          // (rows)
-  std::span<T* const> samples;              // (rows, latent)
+  std::span<const T* const> experts;       // (rows, 2 latent): location, raw scale
+  const std::uint8_t* observed = nullptr;  // (rows, experts), 0 where missing; null: all observed
+  std::span<T* const> posteriors;          // (rows, 2 latent): location, log-precision
+  std::span<T* const> divergences;         // (rows)
+  std::span<T* const> samples;             // (rows, latent)
 };
 
 /// Gradients of a fusion. Those of results are null where none arrived; those of experts are null
 /// where none is wanted, and are added to.
 template <class T>
 struct FusionGradients {
-  std::span<const T* const> posteriors, divergences, samples;
+  std::span<const T*const> posteriors, divergences, samples;
   std::span<T* const> experts;
 };
 

@@ -128,8 +128,8 @@ struct Categorical {
           for (int k = 0; k < classes; ++k) g[k] = T(0);
         continue;
       }
-      expect(is_class(x[i], classes),
-             "categorical: position {} has class {}; there are {} classes", i, x[i], classes);
+      expect(is_class(x[i], classes), "categorical: position {} has class {}; there are {} classes",
+             i, x[i], classes);
       const int id = static_cast<int>(x[i]);
       T top = t[0];
       for (int k = 1; k < classes; ++k) top = math::max(top, t[k]);
@@ -175,7 +175,8 @@ void score(int size, int parameters, const T* decoded, std::span<const ScorePiec
       const T weight =
           piece.row_weights == nullptr ? piece.weight : piece.weight * piece.row_weights[r];
       for (std::size_t i = 0; i < width; ++i)
-        gradient.data[i] = own == nullptr ? weight * slope[i] : gradient.data[i] + weight * slope[i];
+        gradient.data[i] =
+            own == nullptr ? weight * slope[i] : gradient.data[i] + weight * slope[i];
       gradient.data += parameters;
     }
 }

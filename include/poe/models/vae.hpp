@@ -168,8 +168,7 @@ class Vae {
   }
 
   /// Runs every network once, on the samples of all groups that need it.
-  void encode(Context<T, D>& ctx, std::span<const GroupType> groups,
-              std::span<Plan> plans) const {
+  void encode(Context<T, D>& ctx, std::span<const GroupType> groups, std::span<Plan> plans) const {
     Experts in_use = 0;
     for (const Plan& p : plans) in_use |= p.networks;
     ctx.tape.parallel(std::popcount(in_use), [&](int number) {

@@ -95,8 +95,8 @@ void normalise(const BatchNormMemory<T>& m, T* y, Executor<Cpu>&) {
 template <class T>
 void normalise(const BatchNormMemory<T>& m, T* y, Executor<Cuda>& on);
 
-/// Adds the gradients of scale and shift (where wanted: null otherwise) and puts that of x. `total`:
-/// samples of the whole batch if its statistics were used, 0 if the running ones were.
+/// Adds the gradients of scale and shift (where wanted: null otherwise) and puts that of x.
+/// `total`: samples of the whole batch if its statistics were used, 0 if the running ones were.
 template <class T>
 void batch_norm_gradient(const BatchNormMemory<T>& m, double total, BatchShare share, const T* dy,
                          T* scale_gradient, T* shift_gradient, Sink<T> dx, Executor<Cpu>& on) {

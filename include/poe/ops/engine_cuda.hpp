@@ -8,8 +8,8 @@
 namespace poe::cuda {
 
 /// The three products of a convolution (ops/conv_cuda.hpp) by a library, for float, no less exact
-/// than on.engines.precision. Each function returns false if it does not do this case: the library's
-/// own kernels then do it.
+/// than on.engines.precision. Each function returns false if it does not do this case: the
+/// library's own kernels then do it.
 struct ProductEngine {
   const char* name;
   bool (*large_to_small)(const Window& w, const float* large, const float* weights, float* small,

@@ -51,7 +51,8 @@ void max_pool_gradient(const Window& w, int rows, const int* winner, const T* dy
   if (!dx.accumulate)
     for (std::ptrdiff_t i = 0; i < rows * in; ++i) dx.data[i] = T(0);
   for (std::ptrdiff_t n = 0; n < rows; ++n)
-    for (std::ptrdiff_t o = 0; o < out; ++o) dx.data[n * in + winner[n * out + o]] += dy[n * out + o];
+    for (std::ptrdiff_t o = 0; o < out; ++o)
+      dx.data[n * in + winner[n * out + o]] += dy[n * out + o];
 }
 template <class T>
 void max_pool_gradient(const Window& w, int rows, const int* winner, const T* dy, Sink<T> dx,

@@ -26,8 +26,8 @@ class Learner<T, Cuda> {
     host_.statistics = Buffer<T>(statistics);
     initialise<T>({host_.parameters.data(), n}, description_.parameters, seed);
     initialise<T>({host_.statistics.data(), statistics}, description_.statistics, seed);
-    for (auto* const b : {&device_.parameters, &device_.first_moment, &device_.second_moment,
-                          &device_.gradients})
+    for (auto* const b :
+         {&device_.parameters, &device_.first_moment, &device_.second_moment, &device_.gradients})
       *b = Buffer<T, Cuda>(n);
     device_.statistics = Buffer<T, Cuda>(statistics);
     state_ = Buffer<StepState, Cuda>(1);

@@ -22,7 +22,7 @@ struct StepState {
   std::uint32_t fault = 0;       // Fault bits; the rest says where
   std::uint32_t fault_step = 0, fault_term = 0;
   std::uint32_t padding = 0;
-  double loss = 0;               // sum over the steps since it was last set to 0
+  double loss = 0;  // sum over the steps since it was last set to 0
 };
 
 /// A reported term of the step: its sum over `total` samples counts with `weight` in the loss.

@@ -14,7 +14,8 @@ namespace detail {
 
 template <class T>
 std::vector<WeightSection<T>> weight_sections(const Description<T>& d, TrainingState<T>& state) {
-  return {{"", &d.parameters, state.parameters.data()}, {"", &d.statistics, state.statistics.data()}};
+  return {{"", &d.parameters, state.parameters.data()},
+          {"", &d.statistics, state.statistics.data()}};
 }
 template <class T>
 std::vector<WeightSection<T>> state_sections(const Description<T>& d, TrainingState<T>& state) {
@@ -54,14 +55,14 @@ N metadata_number(const Metadata& metadata, const std::string& path, const std::
 template <class T, class D>
 void save_checkpoint(const std::filesystem::path& path, Learner<T, D>& learner, Metadata metadata) {
   metadata["step"] = std::to_string(learner.step_count());
-  const auto sections =
-      detail::state_sections(learner.description(), detail::saved_state(learner));
+  const auto sections = detail::state_sections(learner.description(), detail::saved_state(learner));
   save_weights<T>(path, sections, metadata);
 }
 
 /// Writes parameters and running statistics only: what inference needs.
 template <class T, class D>
-void save_model(const std::filesystem::path& path, Learner<T, D>& learner, const Metadata& metadata) {
+void save_model(const std::filesystem::path& path, Learner<T, D>& learner,
+                const Metadata& metadata) {
   const auto sections =
       detail::weight_sections(learner.description(), detail::saved_state(learner));
   save_weights<T>(path, sections, metadata);
@@ -72,7 +73,8 @@ template <class T, class D>
 Metadata load_checkpoint(const std::filesystem::path& path, Learner<T, D>& learner) {
   const auto file = SafetensorsFile::open(path);
   const long step = metadata_number<long>(file.metadata(), path.string(), "step");
-  load_weights<T>(file, path.string(), detail::state_sections(learner.description(), learner.state()));
+  load_weights<T>(file, path.string(),
+                  detail::state_sections(learner.description(), learner.state()));
   learner.state().step = step;
   return file.metadata();
 }
@@ -82,7 +84,8 @@ Metadata load_checkpoint(const std::filesystem::path& path, Learner<T, D>& learn
 template <class T, class D>
 Metadata load_model(const std::filesystem::path& path, Learner<T, D>& learner) {
   const auto file = SafetensorsFile::open(path);
-  load_weights<T>(file, path.string(), detail::weight_sections(learner.description(), learner.state()), true);
+  load_weights<T>(file, path.string(),
+                  detail::weight_sections(learner.description(), learner.state()), true);
   return file.metadata();
 }
 

@@ -30,7 +30,12 @@ class Steps<Model, Cuda> {
 
   Steps(const Model& model, Learner<T, Cuda>& learner, const typename Model::HostGroup& data,
         Streams& streams, std::uint64_t seed)
-      : model_(model), learner_(learner), streams_(streams), seed_(seed), means_(max_rows), state_(1) {
+      : model_(model),
+        learner_(learner),
+        streams_(streams),
+        seed_(seed),
+        means_(max_rows),
+        state_(1) {
     each_modality([&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
       const auto samples = std::get<I>(data.x).flat();
       data_[I] = Buffer<T, Cuda>(samples.size());
@@ -108,7 +113,7 @@ class Steps<Model, Cuda> {
     long steps = 0;
     std::vector<int> rows;  // of the table, by term
     std::vector<TermValue> terms;
-    Tape<T, Cuda> tape;     // its addresses are in the graph
+    Tape<T, Cuda> tape;  // its addresses are in the graph
     std::unique_ptr<cuda::GraphHandle, DestroyGraph> graph;
   };
 
@@ -152,9 +157,10 @@ class Steps<Model, Cuda> {
     expect((s.fault & StepState::bad_gradient) == 0,
            "training step {}: a gradient is not finite although the loss was", step);
     const Shape& shape = *shapes_.at(sizes_of_step(step - 1));
-    fail("training step {}: the term {} is not finite: a learning rate that is too large, or bad "
-         "data?",
-         step, shape.terms[s.fault_term].template name<M>());
+    fail(
+        "training step {}: the term {} is not finite: a learning rate that is too large, or bad "
+        "data?",
+        step, shape.terms[s.fault_term].template name<M>());
   }
 
   /// Tells the device where the run stands; graphs of other settings are of no use any more.
