@@ -92,9 +92,7 @@ int train_and_report(const Model& model, const examples::DigitSource& source,
   const DigitSplits digits = split_digits(examples::first_digits(source.train, o.limit),
                                           examples::first_digits(source.held_out, o.limit));
   LearnerOf<Model> learner(model.description(), o.seed, o.threads);
-  learner.adam.learning_rate = o.learning_rate;
-  if constexpr (std::is_same_v<typename Model::Device, Cuda>)
-    learner.engines = examples::engines(o);
+  examples::configure(learner, o);
   fmt::print("model: {} ({} preset), {} parameters, {}\n", o.model, o.preset,
              model.parameter_count(), examples::device_text(o));
 

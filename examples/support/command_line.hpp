@@ -126,6 +126,13 @@ void on_device(const Options& o, F&& f) {
   f(poe::Cpu{});
 }
 
+/// Gives the learner its learning rate, and on a GPU its engines.
+template <class Learner>
+void configure(Learner& learner, const Options& o) {
+  learner.adam.learning_rate = o.learning_rate;
+  if constexpr (requires { learner.engines; }) learner.engines = engines(o);
+}
+
 /// "2 threads", or the name of the GPU.
 inline std::string device_text(const Options& o) {
   if constexpr (poe::is_available<poe::Cuda>)
