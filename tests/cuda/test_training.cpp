@@ -255,19 +255,24 @@ TEST_CASE("what happens between two steps changes what it should, and nothing el
   steps(6);  // graphs of both shapes
   SECTION("a weight of the loss") {
     both([](auto& m, auto&, auto&) { m.options.beta = 7; });
+    steps(7);
   }
   SECTION("the learning rate") {
     both([](auto&, auto& learner, auto&) { learner.adam.learning_rate = 0.05; });
+    steps(7);
   }
   SECTION("the parameters") {
     both([](auto&, auto& learner, auto&) { learner.state().parameters[3] += 0.5F; });
+    steps(7);
   }
   SECTION("the number of the step") {
     both([](auto&, auto& learner, auto&) { learner.state().step = 13; });
+    steps(7);
   }
   SECTION("the sums, set to zero") {
     both([](auto&, auto&, auto& run) { run.clear(); });
     REQUIRE(on_gpu.loss() == 0);
+    steps(7);
   }
   SECTION("an evaluation") {
     const auto seen = complete(model, gpu, set, 1, Random{1, 2, 0});
@@ -275,6 +280,7 @@ TEST_CASE("what happens between two steps changes what it should, and nothing el
     for (std::size_t i = 0; i < 24; ++i)
       REQUIRE(std::get<0>(seen).data()[i] ==
               Approx(static_cast<double>(std::get<0>(expected).data()[i])).margin(1e-4));
+    steps(7);
   }
   SECTION("a step of another kind") {
     both([&]<class M, class L, class R>(M& m, L& learner, R&) {
@@ -284,6 +290,6 @@ TEST_CASE("what happens between two steps changes what it should, and nothing el
         m.loss(ctx, {&group, 1});
       });
     });
+    steps(7);
   }
-  steps(7);
 }
