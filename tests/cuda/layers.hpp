@@ -55,36 +55,36 @@ struct Layers {
 
 /// Every window once: a ConvTranspose2d has the window of the Conv2d that it is the adjoint of.
 inline std::vector<Layers> paper_layers() {
-  return {{"MNIST-Split",
-           {halving(1, 14, 28, 64), halving(64, 7, 14, 128), halving(128, 3, 7, 256),
-            linear(768, 512), linear(1536, 512), linear(512, 128), linear(64, 512),
-            linear(512, 112), linear(768, 400), linear(400, 20), linear(400, 64),
-            upconv(112, 1, 1, 56, 3, 5, 2, 2), upconv(56, 3, 5, 28, 3, 5, 2, 2),
-            upconv(28, 7, 13, 1, 2, 4, 2, 2)}},
-          {"MNIST-Split-3",
-           {halving(1, 9, 28, 64), halving(64, 4, 14, 128), halving(128, 2, 7, 256),
-            linear(2304, 512), upconv(112, 1, 1, 56, 2, 5, 2, 2),
-            upconv(56, 2, 5, 28, 2, 5, 2, 2), upconv(28, 4, 13, 1, 2, 4, 2, 2, 1)}},
-          {"MNIST-SVHN",
-           {linear(784, 400), linear(400, 784), linear(20, 400), linear(800, 20),
-            halving(3, 32, 32, 32), halving(32, 16, 16, 64), halving(64, 8, 8, 128),
-            conv(128, 4, 4, 20, 4, 4), conv(128, 4, 4, 400, 4, 4)}},
-          {"CUB",
-           {halving(1, 32, 128, 32), halving(32, 16, 64, 64), halving(64, 8, 32, 128),
-            conv(128, 4, 16, 128, 1, 4, 1, 2, 0, 1), conv(128, 4, 8, 128, 1, 4, 1, 2, 0, 1),
-            conv(128, 4, 4, 64, 4, 4), linear(128, 1590), linear(2048, 1024), linear(1024, 512),
-            linear(512, 256), linear(256, 64), linear(64, 256), linear(256, 512),
-            linear(512, 1024), linear(1024, 2048)}},
-          {"digit classifiers",
-           {conv(1, 28, 28, 10, 5, 5), conv(10, 12, 12, 20, 5, 5), conv(3, 32, 32, 10, 5, 5),
-            conv(10, 14, 14, 20, 5, 5), linear(320, 50), linear(500, 50), linear(50, 10)}},
-          {"ResNet-18",
-           {conv(1, 28, 28, 64, 7, 7, 2, 2, 3, 3), conv(64, 7, 7, 64, 3, 3, 1, 1, 1, 1),
-            conv(64, 7, 7, 128, 3, 3, 2, 2, 1, 1), conv(64, 7, 7, 128, 1, 1, 2, 2),
-            conv(128, 4, 4, 128, 3, 3, 1, 1, 1, 1), conv(128, 4, 4, 256, 3, 3, 2, 2, 1, 1),
-            conv(128, 4, 4, 256, 1, 1, 2, 2), conv(256, 2, 2, 256, 3, 3, 1, 1, 1, 1),
-            conv(256, 2, 2, 512, 3, 3, 2, 2, 1, 1), conv(256, 2, 2, 512, 1, 1, 2, 2),
-            conv(512, 1, 1, 512, 3, 3, 1, 1, 1, 1), linear(512, 10)}}};
+  return {
+      {"MNIST-Split",
+       {halving(1, 14, 28, 64), halving(64, 7, 14, 128), halving(128, 3, 7, 256), linear(768, 512),
+        linear(1536, 512), linear(512, 128), linear(64, 512), linear(512, 112), linear(768, 400),
+        linear(400, 20), linear(400, 64), upconv(112, 1, 1, 56, 3, 5, 2, 2),
+        upconv(56, 3, 5, 28, 3, 5, 2, 2), upconv(28, 7, 13, 1, 2, 4, 2, 2)}},
+      {"MNIST-Split-3",
+       {halving(1, 9, 28, 64), halving(64, 4, 14, 128), halving(128, 2, 7, 256), linear(2304, 512),
+        upconv(112, 1, 1, 56, 2, 5, 2, 2), upconv(56, 2, 5, 28, 2, 5, 2, 2),
+        upconv(28, 4, 13, 1, 2, 4, 2, 2, 1)}},
+      {"MNIST-SVHN",
+       {linear(784, 400), linear(400, 784), linear(20, 400), linear(800, 20),
+        halving(3, 32, 32, 32), halving(32, 16, 16, 64), halving(64, 8, 8, 128),
+        conv(128, 4, 4, 20, 4, 4), conv(128, 4, 4, 400, 4, 4)}},
+      {"CUB",
+       {halving(1, 32, 128, 32), halving(32, 16, 64, 64), halving(64, 8, 32, 128),
+        conv(128, 4, 16, 128, 1, 4, 1, 2, 0, 1), conv(128, 4, 8, 128, 1, 4, 1, 2, 0, 1),
+        conv(128, 4, 4, 64, 4, 4), linear(128, 1590), linear(2048, 1024), linear(1024, 512),
+        linear(512, 256), linear(256, 64), linear(64, 256), linear(256, 512), linear(512, 1024),
+        linear(1024, 2048)}},
+      {"digit classifiers",
+       {conv(1, 28, 28, 10, 5, 5), conv(10, 12, 12, 20, 5, 5), conv(3, 32, 32, 10, 5, 5),
+        conv(10, 14, 14, 20, 5, 5), linear(320, 50), linear(500, 50), linear(50, 10)}},
+      {"ResNet-18",
+       {conv(1, 28, 28, 64, 7, 7, 2, 2, 3, 3), conv(64, 7, 7, 64, 3, 3, 1, 1, 1, 1),
+        conv(64, 7, 7, 128, 3, 3, 2, 2, 1, 1), conv(64, 7, 7, 128, 1, 1, 2, 2),
+        conv(128, 4, 4, 128, 3, 3, 1, 1, 1, 1), conv(128, 4, 4, 256, 3, 3, 2, 2, 1, 1),
+        conv(128, 4, 4, 256, 1, 1, 2, 2), conv(256, 2, 2, 256, 3, 3, 1, 1, 1, 1),
+        conv(256, 2, 2, 512, 3, 3, 2, 2, 1, 1), conv(256, 2, 2, 512, 1, 1, 2, 2),
+        conv(512, 1, 1, 512, 3, 3, 1, 1, 1, 1), linear(512, 10)}}};
 }
 
 /// Sizes that are no multiples of anything, a single tap, a window over the whole image.
@@ -98,8 +98,8 @@ inline std::string describe(const poe::Window& w) {
   const auto pair = [](int a, int b) { return std::to_string(a) + "x" + std::to_string(b); };
   return std::to_string(w.channels) + "x" + pair(w.height, w.width) + " to " +
          std::to_string(w.filters) + "x" + pair(w.out_height, w.out_width) + ", kernel " +
-         pair(w.kernel_h, w.kernel_w) + ", stride " + pair(w.stride_h, w.stride_w) +
-         ", padding " + pair(w.pad_h, w.pad_w);
+         pair(w.kernel_h, w.kernel_w) + ", stride " + pair(w.stride_h, w.stride_w) + ", padding " +
+         pair(w.pad_h, w.pad_w);
 }
 
 }  // namespace tests

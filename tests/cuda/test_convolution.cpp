@@ -8,36 +8,17 @@
 
 #include "../support.hpp"
 #include "device.hpp"
+#include "layers.hpp"
+#include "products.hpp"
 
 using namespace poe;
 using namespace poe::test;
-using tests::OnDevice;
+using tests::conv, tests::halving, tests::linear, tests::upconv;
+using tests::for_each_product, tests::index, tests::OnDevice;
 
 namespace {
 
 using Numbers = std::vector<double>;
-
-std::size_t index(std::ptrdiff_t i) { return static_cast<std::size_t>(i); }
-
-/// Calls f(index in large, index in small, index in weights) for every product of the definition:
-/// seven loops, no table and no class of pixels.
-template <class F>
-void for_each_product(const Window& w, int rows, F&& f) {
-  for (int n = 0; n < rows; ++n)
-    for (int oh = 0; oh < w.out_height; ++oh)
-      for (int ow = 0; ow < w.out_width; ++ow)
-        for (int kh = 0; kh < w.kernel_h; ++kh)
-          for (int kw = 0; kw < w.kernel_w; ++kw) {
-            const int h = oh * w.stride_h - w.pad_h + kh, x = ow * w.stride_w - w.pad_w + kw;
-            if (h < 0 || h >= w.height || x < 0 || x >= w.width) continue;
-            const std::ptrdiff_t small = ((n * w.out_height + oh) * w.out_width + ow) * w.filters;
-            const std::ptrdiff_t large = ((n * w.height + h) * w.width + x) * w.channels;
-            const std::ptrdiff_t tap = (kh * w.kernel_w + kw) * w.channels * w.filters;
-            for (int c = 0; c < w.channels; ++c)
-              for (int i = 0; i < w.filters; ++i)
-                f(index(large + c), index(small + i), index(tap + c * w.filters + i));
-          }
-}
 
 /// Rounding of a sum of n products of N(0, 1) numbers in T, relative to 1 + |sum|. A partial sum of
 /// k products is about sqrt(k), and adding to it costs a standard error of 0.2 epsilon of that: in
@@ -157,43 +138,6 @@ void check_layers(const std::vector<Window>& layers) {
     const double products = static_cast<double>(w.weights()) * w.positions();
     check_all<float>(w, products < 3e5 ? 3 : products < 2e6 ? 2 : 1);
   }
-}
-
-/// height x width: the large image. The size of the small one follows as in Conv2d.
-Window conv(int channels, int height, int width, int filters, int kernel_h, int kernel_w,
-            int stride_h = 1, int stride_w = 1, int pad_h = 0, int pad_w = 0) {
-  return {channels,
-          height,
-          width,
-          filters,
-          (height + 2 * pad_h - kernel_h) / stride_h + 1,
-          (width + 2 * pad_w - kernel_w) / stride_w + 1,
-          kernel_h,
-          kernel_w,
-          stride_h,
-          stride_w,
-          pad_h,
-          pad_w};
-}
-/// 4x4, stride 2, pad 1: halves an image.
-Window halving(int channels, int height, int width, int filters) {
-  return conv(channels, height, width, filters, 4, 4, 2, 2, 1, 1);
-}
-Window linear(int in, int out) { return {.channels = in, .filters = out}; }
-/// out_height x out_width: the small image, from which the large one follows as in
-/// ConvTranspose2d.
-Window upconv(int filters, int out_height, int out_width, int channels, int kernel_h, int kernel_w,
-              int stride_h, int stride_w, int extra_h = 0, int extra_w = 0) {
-  return {channels,
-          (out_height - 1) * stride_h + kernel_h + extra_h,
-          (out_width - 1) * stride_w + kernel_w + extra_w,
-          filters,
-          out_height,
-          out_width,
-          kernel_h,
-          kernel_w,
-          stride_h,
-          stride_w};
 }
 
 /// Whole numbers of a fixed sequence.

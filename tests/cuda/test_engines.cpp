@@ -15,18 +15,18 @@
 #include "../support.hpp"
 #include "device.hpp"
 #include "layers.hpp"
+#include "products.hpp"
 
 using namespace poe;
 using namespace poe::test;
 using cuda::ProductEngine;
+using tests::index;
 using tests::OnDevice;
 
 namespace {
 
 using Floats = std::vector<float>;
 using Numbers = std::vector<double>;
-
-std::size_t index(std::ptrdiff_t i) { return static_cast<std::size_t>(i); }
 
 std::vector<const ProductEngine*> engines() {
   std::vector<const ProductEngine*> all = {cuda::cudnn(), cuda::cublaslt(), cuda::fastest()};
@@ -59,23 +59,9 @@ struct Layer {
         bias_of_small(normals<float>(index(w.filters), 4)),
         bias_of_large(normals<float>(index(w.channels), 5)) {}
 
-  /// Calls f(index in large, index in small, index in weights) for every product of the definition.
   template <class F>
   void for_each_product(F&& f) const {
-    for (int n = 0; n < rows; ++n)
-      for (int oh = 0; oh < w.out_height; ++oh)
-        for (int ow = 0; ow < w.out_width; ++ow)
-          for (int kh = 0; kh < w.kernel_h; ++kh)
-            for (int kw = 0; kw < w.kernel_w; ++kw) {
-              const int h = oh * w.stride_h - w.pad_h + kh, x = ow * w.stride_w - w.pad_w + kw;
-              if (h < 0 || h >= w.height || x < 0 || x >= w.width) continue;
-              const int s = ((n * w.out_height + oh) * w.out_width + ow) * w.filters;
-              const int l = ((n * w.height + h) * w.width + x) * w.channels;
-              const int k = (kh * w.kernel_w + kw) * w.channels * w.filters;
-              for (int c = 0; c < w.channels; ++c)
-                for (int i = 0; i < w.filters; ++i)
-                  f(index(l + c), index(s + i), index(k + c * w.filters + i));
-            }
+    tests::for_each_product(w, rows, f);
   }
 };
 
