@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <poe/eval/decode.hpp>
+#include <poe/models/by_name.hpp>
 #include <poe/train/trainer.hpp>
 
 #include "../examples/networks/mnist_split.hpp"
@@ -103,7 +104,8 @@ void bench(const Model& model, const Options& o) {
 int main(int argc, char** argv) try {
   Options o;
   CLI::App app("Time of a training step on MNIST-Split (artificial data, the real shapes)");
-  app.add_option("--model", o.model, "svae, svae-star, vaevae, vaevae-a, vaevae-star")
+  app.add_option("--model", o.model)
+      ->check(CLI::IsMember({"svae", "svae-star", "vaevae", "vaevae-a", "vaevae-star"}))
       ->capture_default_str();
   app.add_option("--preset", o.preset)
       ->check(CLI::IsMember({"paper", "official"}))
@@ -122,7 +124,8 @@ int main(int argc, char** argv) try {
   CLI11_PARSE(app, argc, argv);
   const auto options = o.preset == "paper" ? VaeOptions::paper() : VaeOptions::official();
   const auto run = [&]<class Device>(Device) {
-    mnist_split::with_model<Device>(o.model, options, [&](const auto& model) { bench(model, o); });
+    using mnist_split::Digit, mnist_split::Head;
+    bench(*model_named<float, Digit, Head, Device>(o.model, options), o);
   };
   if (o.device == "cpu") {
     run(Cpu{});

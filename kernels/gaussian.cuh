@@ -9,6 +9,8 @@
 #include "gaussian_backward.cuh"
 #include "gaussian_forward.cuh"
 
+#include <cmath>
+
 #include <poe/core/error.hpp>
 
 namespace poe::gaussian::gpu {
@@ -20,7 +22,7 @@ using SmallPlan = Arguments<T, 4, 7, 16, 12>;
 template <class T>
 using MediumPlan = Arguments<T, max_experts, 32, 96, 64>;
 template <class T>
-using LargePlan = Arguments<T, max_experts, 128, 512, 256>;
+using LargePlan = Arguments<T, max_experts, 128, 640, 384>;  // SVAE of five: 76, 555, 360
 static_assert(sizeof(LargePlan<double>) < 32000, "parameters of a kernel have at most 32764 bytes");
 
 template <class A>
@@ -47,8 +49,14 @@ A arguments_of(const Plan& plan, const FusionMemory<T>& memory,
   for (std::size_t p = 0; p < plan.products.size(); ++p) {
     const Product& from = plan.products[p];
     const T* const g = gradients == nullptr ? nullptr : gradients->posteriors[p];
-    a.product[p] = {memory.posteriors[p], g,          static_cast<T>(from.link.floor),
-                    from.experts,         from.prior, from.link.variance,
+    a.product[p] = {memory.posteriors[p],
+                    g,
+                    static_cast<T>(from.link.floor),
+                    static_cast<T>(std::log(from.share)),
+                    from.experts,
+                    from.shared,
+                    from.prior,
+                    from.link.variance,
                     g != nullptr};
   }
   for (std::size_t k = 0; k < plan.divergences.size(); ++k) {
@@ -134,10 +142,10 @@ void launch_best(const Plan& plan, const FusionMemory<T>& memory,
     finish(a);
     launch_fusion<Forward, 1, 1, 0, T>(a, on);
   };
-  bool one_floor = true;
+  bool plain = true;  // one floor, no shared experts
   for (const Product& p : plan.products)
-    one_floor = one_floor && p.link.floor == plan.products[0].link.floor;
-  if (one_floor && holds<SmallPlan<T>>(plan, experts)) {
+    plain = plain && p.link.floor == plan.products[0].link.floor && p.shared == 0;
+  if (plain && holds<SmallPlan<T>>(plan, experts)) {
     auto a = arguments_of<SmallPlan<T>>(plan, memory, gradients);
     finish(a);
     if (products == 1) return launch_in_registers<Forward, 4, 1, T>(a, on);

@@ -16,6 +16,12 @@ __device__ __forceinline__ void read_scales(const A& a, std::uint32_t observed, 
       log_scales[e] = log_scale(a.expert[e].value[at + a.latent], floor);
 }
 
+/// What the log-precision of expert e is less by in a product that shares it.
+template <class T>
+__device__ __forceinline__ T log_share_of(const ProductArgument<T>& product, int e) {
+  return (product.shared >> e & 1U) == 0 ? T(0) : product.log_share;
+}
+
 template <class T, class A>
 __device__ __forceinline__ Normal<T> posterior_of(const A& a, int p, Slots<T> posteriors) {
   if (p == prior) return {T(0), T(0)};
@@ -39,7 +45,8 @@ __device__ __forceinline__ void fuse_dimension(const A& a, const Random& random,
     const std::uint32_t members = product.experts & observed;
     ProductSum<T> sum;
     for (int e = 0; e < a.experts; ++e)
-      if ((members >> e & 1U) != 0) sum.add({location[e], power * scale[e]});
+      if ((members >> e & 1U) != 0)
+        sum.add({location[e], power * scale[e] - log_share_of(product, e)});
     if (product.prior) sum.add({T(0), T(0)});
     const Normal<T> q = sum.result();
     posteriors[p] = q.location;
@@ -119,7 +126,7 @@ __device__ __forceinline__ void spread_dimension(const A& a, std::uint32_t obser
     const Normal<T> q = posterior_of(a, p, posteriors);
     for (int e = 0; e < a.experts; ++e) {
       if ((members >> e & 1U) == 0) continue;
-      const T w = math::exp(power * scale[e] - q.log_precision);
+      const T w = math::exp(power * scale[e] - log_share_of(product, e) - q.log_precision);
       to_location[e] += w * g[p];
       to_raw[e] += w * ((location[e] - q.location) * g[p] + g_l[p]) * power * slope[e];
     }

@@ -15,8 +15,8 @@
 // variances, which needs no exp beyond that of the softplus. Everything else takes the functions of
 // gaussian/algebra.hpp that work on logarithms, dimension by dimension, with values in shared
 // memory: fuse_dimension() and spread_dimension() in gaussian_dimension.cuh. Plans that
-// are too large for registers (many experts or products) or have links with different floors use
-// only these.
+// are too large for registers (many experts or products), have links with different floors or share
+// experts use only these.
 #pragma once
 
 #include "device.cuh"
@@ -34,8 +34,8 @@ template <class T>
 struct ProductArgument {
   T* posterior;
   const T* gradient;
-  T floor;
-  std::uint32_t experts;
+  T floor, log_share;
+  std::uint32_t experts, shared;
   bool prior, variance;
   bool differentiated;  // a gradient arrives: its own, of a divergence or of a sample
 };

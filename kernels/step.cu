@@ -8,11 +8,12 @@
 namespace poe {
 
 void close_terms(std::span<const TermShare> terms, const double* sums, double* means,
-                 StepState* state, Executor<Cuda>& on) {
+                 StepState* state, Executor<Cuda>& on, std::uint32_t warm_up_steps) {
   constexpr std::size_t most = cuda::most_terms;
   const auto pass = [&](bool check, bool add) {
     for (std::size_t first = 0; first < terms.size(); first += most) {
       cuda::Terms some;
+      some.warm_up_steps = warm_up_steps;
       some.first = static_cast<int>(first);
       some.count = static_cast<int>(std::min(most, terms.size() - first));
       some.check = check;

@@ -27,6 +27,7 @@ struct Terms {
   TermShare at[most_terms];
   int first = 0, count = 0;       // at[i] belongs to sums[first + i]
   bool check = true, add = true;  // what this launch does: both, if it has all of the terms
+  std::uint32_t warm_up_steps = 0;
 };
 
 /// One block of Threads >= most_terms.
@@ -54,7 +55,9 @@ static __global__ __launch_bounds__(Threads) void close_terms_kernel(
     }
     if (terms.add && !stop) {
       double loss = state->loss;
-      for (int k = 0; k < terms.count; ++k) loss += terms.at[k].weight * shares[k];
+      const double factor = WarmUp{terms.warm_up_steps, state->step}.factor();
+      for (int k = 0; k < terms.count; ++k)
+        loss += terms.at[k].weight * (terms.at[k].warming ? factor : 1.0) * shares[k];
       state->loss = loss;
     }
   }

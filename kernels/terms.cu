@@ -4,7 +4,9 @@
 
 namespace poe {
 
-template void sum_terms(std::span<const TermPart<float>>, int, double*, Executor<Cuda>&);
-template void sum_terms(std::span<const TermPart<double>>, int, double*, Executor<Cuda>&);
+template void sum_terms(std::span<const TermPart<float>>, int, double*, const WarmUp&,
+                        Executor<Cuda>&);
+template void sum_terms(std::span<const TermPart<double>>, int, double*, const WarmUp&,
+                        Executor<Cuda>&);
 
 }  // namespace poe

@@ -16,6 +16,8 @@ inline constexpr int term_threads = 256;
 template <class T>
 struct Parts {
   TermPart<T> at[most_parts];
+  WarmUp warm_up;
+  const std::uint32_t* step = nullptr;  // of the warm-up, if not null
   int count = 0;
   bool add = false;  // to what other launches have found
 };
@@ -32,11 +34,14 @@ static __global__ __launch_bounds__(Threads) void sum_terms_kernel(
     for (int i = static_cast<int>(threadIdx.x); i < parts.at[p].count; i += Threads)
       sum += static_cast<double>(values[i]);
   }
+  WarmUp warm_up = parts.warm_up;
+  if (parts.step != nullptr) warm_up.step = *parts.step;
   for (int p = 0; p < parts.count; ++p) {
     T* const gradient = parts.at[p].gradient;
     if (parts.at[p].slot != slot || gradient == nullptr) continue;
+    const T slope = parts.at[p].slope(warm_up);
     for (int i = static_cast<int>(threadIdx.x); i < parts.at[p].count; i += Threads)
-      gradient[i] = parts.at[p].weight;
+      gradient[i] = slope;
   }
   sum = block_sum<Threads>(sum, partial);
   if (threadIdx.x == 0) sums[slot] = parts.add ? sums[slot] + sum : sum;
@@ -47,9 +52,12 @@ static __global__ __launch_bounds__(Threads) void sum_terms_kernel(
 namespace poe {
 
 template <class T>
-void sum_terms(std::span<const TermPart<T>> parts, int slots, double* sums, Executor<Cuda>& on) {
+void sum_terms(std::span<const TermPart<T>> parts, int slots, double* sums, const WarmUp& warm_up,
+               Executor<Cuda>& on) {
   if (slots == 0) return;
   cuda::Parts<T> some;
+  some.warm_up = warm_up;
+  some.step = on.step;
   const auto flush = [&] {
     cuda::launch(cuda::sum_terms_kernel<cuda::term_threads, T>, dim3(static_cast<unsigned>(slots)),
                  dim3(cuda::term_threads), 0, on.stream(), some, sums);

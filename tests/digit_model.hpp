@@ -18,6 +18,13 @@ struct Middle {
   static constexpr const char* name = "middle";
 };
 
+struct Fourth {
+  static constexpr const char* name = "fourth";
+};
+struct Fifth {
+  static constexpr const char* name = "fifth";
+};
+
 // clang-format off
 using Half = Shape<1, 14, 28>;
 struct Features : Net<Half,
@@ -39,6 +46,7 @@ struct Digit : Modalities<Modality<Top, Features, Decoder, Bernoulli>,
 // Smooth everywhere, so that central differences are good to 1e-9, and cheap enough for all of them.
 struct SmallFeatures : Net<Shape<1, 4, 6>, Conv2d<2, kernel(2).stride(2)>, Softplus, Flatten> {};
 struct SmallHead : Sequence<Linear<5>, Elu, GaussianHead<3>> {};
+struct SmallLaplaceHead : Sequence<Linear<5>, Elu, LaplaceHead<3>> {};
 struct SmallDecoder : Net<Shape<3>,
     Linear<12>, Softplus, Reshape<2, 2, 3>, ConvTranspose2d<1, kernel(2).stride(2)>> {};
 // clang-format on
@@ -84,6 +92,7 @@ struct Trial {
   Buffer<T> parameters, gradients;
   Tape<T> tape;
   Random noise{9, 0, 3};
+  int choice = 0;  // of an objective that draws
   std::vector<TermValue> terms;
 
   explicit Trial(VaeOptions options = {})
@@ -106,7 +115,7 @@ struct Trial {
   double accumulate(std::span<const Group<T, M>> groups) {
     tape.reset();
     auto ctx = context();
-    const auto values = model.loss(ctx, groups);
+    const auto values = model.loss(ctx, groups, choice);
     terms.assign(values.begin(), values.end());
     tape.backward();
     double loss = 0;

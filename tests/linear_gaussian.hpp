@@ -132,4 +132,36 @@ struct Sample {
   }
 };
 
+/// q(z | x_S) of the first row; of no modality: the prior.
+struct Gaussian {
+  double location = 0, variance = 1;
+};
+using Gaussians = std::array<Gaussian, dims>;
+template <class V>
+Gaussians posterior(Trial<V>& trial, const Repeated& data, Subset from, int alternative = 0) {
+  Gaussians result;
+  if (from == 0) return result;
+  auto ctx = trial.context();
+  const double* const q =
+      trial.model.posterior(ctx, data.group.slice(0, 1), from, alternative).value;
+  for (std::size_t d = 0; d < dims; ++d) result[d] = {q[d], std::exp(-q[dims + d])};
+  return result;
+}
+
+/// Mean and variance of log p(x_m | z), z ~ q.
+struct Moments {
+  double mean = 0, variance = 0;
+};
+inline Moments reconstruction(const Gaussians& q, int m, std::span<const double> x) {
+  Moments result;
+  const double s2 = s[m] * s[m];
+  for (std::size_t d = 0; d < dims; ++d) {
+    const double error = x[d] - a[m][d] * q[d].location - b[m][d];
+    const double spread = a[m][d] * a[m][d] * q[d].variance;  // of a z
+    result.mean += log_normal(error, s2) - 0.5 * spread / s2;
+    result.variance += (2 * spread * spread + 4 * error * error * spread) / (4 * s2 * s2);
+  }
+  return result;
+}
+
 }  // namespace poe::test::linear

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: MIT
-// Halves of digits, procedural digits, supervision levels, and the streams of a training run.
+// Halves and thirds of digits, and procedural digits.
 #include "support.hpp"
 
 #include "poe/core/error.hpp"
 #include "poe/core/random.hpp"
 #include "poe/data/digits.hpp"
 #include "poe/data/split_digits.hpp"
-#include "poe/data/supervision.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <set>
+#include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace {
 
 using Catch::Matchers::Contains;
-using Indices = std::vector<std::uint32_t>;
 
 /// Digits whose pixel at (image, row, column) is a formula and whose labels are 0, 1, ... 9, 0, ...
 std::uint8_t formula(int image, int row, int column) {
@@ -39,208 +39,96 @@ poe::Digits formula_digits(int rows) {
   return digits;
 }
 
-Indices range(std::uint32_t n) {
-  Indices r(n);
-  for (std::uint32_t i = 0; i < n; ++i) r[i] = i;
-  return r;
-}
-Indices sorted(Indices v) {
-  std::sort(v.begin(), v.end());
-  return v;
-}
-
-struct Batch {
-  Indices paired;
-  std::vector<Indices> unpaired;
-  friend bool operator==(const Batch&, const Batch&) = default;
-};
-Batch batch(poe::Streams& streams, int epoch, int step) {
-  Batch b;
-  streams.batch(epoch, step, b.paired, b.unpaired);
-  return b;
-}
-
 }  // namespace
 
-TEST_CASE("the halves of a digit are its rows 0-13 and 14-27, as byte / 255") {
-  const auto split = poe::split_digits(formula_digits(25), 3, 20);
-  REQUIRE(split.rows == 20);
-  REQUIRE(split.labels.size() == 20);
-  REQUIRE(split.halves[0].size() == 20 * 14 * 28);
-  REQUIRE(split.halves[1].size() == 20 * 14 * 28);
-  bool same = true;
-  for (int i = 0; i < 20; ++i) {
-    same &= split.labels[static_cast<std::size_t>(i)] == (i + 3) % 10;
-    for (int r = 0; r < 14; ++r)
-      for (int c = 0; c < 28; ++c) {
-        const auto at = static_cast<std::size_t>((i * 14 + r) * 28 + c);
-        same &= split.halves[0][at] == static_cast<float>(formula(i + 3, r, c)) / 255.0F;
-        same &= split.halves[1][at] == static_cast<float>(formula(i + 3, r + 14, c)) / 255.0F;
-      }
-  }
-  CHECK(same);
-  CHECK(*std::max_element(split.halves[0].begin(), split.halves[0].end()) <= 1.0F);
-  CHECK(poe::split_digits(formula_digits(4), 4, 0).rows == 0);
+TEST_CASE("halves of a digit are rows 0-13, 14-27, thirds 0-8, 9-17, 18-26, as byte / 255") {
+  const auto check = []<int Parts>(const poe::SplitDigits<Parts>& split, int height) {
+    REQUIRE(split.rows == 20);
+    REQUIRE(split.labels.size() == 20);
+    REQUIRE(split.parts.size() == Parts);
+    for (const auto& part : split.parts)
+      REQUIRE(part.size() == static_cast<std::size_t>(20 * height * 28));
+    int wrong = 0;
+    for (int i = 0; i < 20; ++i) {
+      wrong += split.labels[static_cast<std::size_t>(i)] != (i + 3) % 10;
+      for (int m = 0; m < Parts; ++m)
+        for (int r = 0; r < height; ++r)
+          for (int c = 0; c < 28; ++c) {
+            const auto at = static_cast<std::size_t>((i * height + r) * 28 + c);
+            const float expected = static_cast<float>(formula(i + 3, m * height + r, c)) / 255.0F;
+            wrong += split.parts[static_cast<std::size_t>(m)][at] != expected;
+            wrong +=
+                split.part(m).slice(i, 1).flat()[static_cast<std::size_t>(r * 28 + c)] != expected;
+          }
+    }
+    CHECK(wrong == 0);
+  };
+  check(poe::split_digits<2>(formula_digits(25), 3, 20), 14);
+  check(poe::split_digits<3>(formula_digits(25), 3, 20), 9);
+  CHECK(poe::split_digits<2>(formula_digits(4), 4, 0).rows == 0);
+  CHECK(poe::split_digits<3>(formula_digits(4), 0, 0).parts[2].size() == 0);
+
+  const auto names = []<std::size_t N>(const std::array<const char*, N>& all) {
+    return std::vector<std::string>(all.begin(), all.end());
+  };
+  CHECK(names(poe::SplitDigits<2>::names) == std::vector<std::string>{"top", "bottom"});
+  CHECK(names(poe::SplitDigits<3>::names) == std::vector<std::string>{"top", "middle", "bottom"});
 }
 
-TEST_CASE("images that are not there cannot be split") {
+TEST_CASE("every image row is in one part; of thirds, the last row is in none") {
+  poe::Digits digits = formula_digits(2);
+  const auto holders = [&]<int Parts>(std::integral_constant<int, Parts>, int row) {
+    std::fill(digits.pixels.begin(), digits.pixels.end(), std::uint8_t{0});
+    digits.pixels[static_cast<std::size_t>((28 + row) * 28 + 5)] = 255;  // image 1, column 5
+    const auto split = poe::split_digits<Parts>(digits, 0, 2);
+    std::vector<int> found;
+    for (int m = 0; m < Parts; ++m)
+      for (const float pixel : split.parts[static_cast<std::size_t>(m)])
+        if (pixel == 1) found.push_back(m);
+    return found;
+  };
+  for (int row = 0; row < 28; ++row) {
+    INFO("row " << row);
+    CHECK(holders(std::integral_constant<int, 2>{}, row) == std::vector<int>{row < 14 ? 0 : 1});
+    const auto third = row == 27 ? std::vector<int>{} : std::vector<int>{row / 9};
+    CHECK(holders(std::integral_constant<int, 3>{}, row) == third);
+  }
+}
+
+TEMPLATE_TEST_CASE_SIG("images that are not there cannot be split", "", ((int Parts), Parts), 2,
+                       3) {
   const poe::Digits digits = formula_digits(10);
   for (const auto& [first, count] :
        {std::pair{-1, 2}, {0, -1}, {0, 11}, {6, 5}, {11, 0}, {5, std::numeric_limits<int>::max()}})
-    CHECK_THROWS_WITH(poe::split_digits(digits, first, count),
+    CHECK_THROWS_WITH(poe::split_digits<Parts>(digits, first, count),
                       Contains("10 from a formula") && Contains(std::to_string(count)));
   poe::Digits damaged = digits;
   damaged.pixels.pop_back();
-  CHECK_THROWS_WITH(poe::split_digits(damaged, 0, 10),
+  CHECK_THROWS_WITH(poe::split_digits<Parts>(damaged, 0, 10),
                     Contains("expected 7840 pixels and 10 labels, got 7839 and 10"));
   damaged = digits;
+  damaged.labels.push_back(0);
+  CHECK_THROWS_WITH(poe::split_digits<Parts>(damaged, 0, 10),
+                    Contains("10 labels, got 7840 and 11"));
+  damaged = digits;
   damaged.width = 27;
-  CHECK_THROWS_WITH(poe::split_digits(damaged, 0, 10), Contains("28 x 27"));
+  CHECK_THROWS_WITH(poe::split_digits<Parts>(damaged, 0, 10), Contains("28 x 27"));
 }
 
-TEST_CASE("train, validation and test share no image: halves of the held-out file") {
+TEMPLATE_TEST_CASE_SIG("train, validation and test share no image: halves of the held-out file", "",
+                       ((int Parts), Parts), 2, 3) {
   for (const int held_out : {10, 11, 0, 1}) {
-    const auto splits = poe::split_digits(formula_digits(7), formula_digits(held_out));
+    const auto splits = poe::split_digits<Parts>(formula_digits(7), formula_digits(held_out));
     CHECK(splits.train.rows == 7);
     CHECK(splits.test.rows == held_out / 2);
     CHECK(splits.validation.rows == held_out - held_out / 2);
     if (held_out < 10) continue;
     CHECK(splits.test.labels == std::vector<std::uint8_t>{0, 1, 2, 3, 4});
     CHECK(splits.validation.labels[0] == 5);
-    CHECK(splits.test.halves[0][0] == static_cast<float>(formula(0, 0, 0)) / 255.0F);
-    CHECK(splits.validation.halves[0][0] == static_cast<float>(formula(5, 0, 0)) / 255.0F);
+    const int first_row = 28 / Parts;  // of the second part
+    CHECK(splits.test.parts[1][0] == static_cast<float>(formula(0, first_row, 0)) / 255.0F);
+    CHECK(splits.validation.parts[1][0] == static_cast<float>(formula(5, first_row, 0)) / 255.0F);
   }
-}
-
-TEST_CASE("the supervision levels of the paper pair so many of 60,000 digits") {
-  const std::pair<double, int> levels[] = {{1, 60000},  {.5, 30000}, {.1, 6000},
-                                           {.05, 3000}, {.02, 1200}, {.01, 600},
-                                           {.005, 300}, {.002, 120}, {.001, 60}};
-  for (const auto& [level, count] : levels) {
-    INFO(level);
-    CHECK(poe::paired_count(60000, level) == count);
-  }
-  CHECK(poe::paired_count(10, 0.001) == 1);  // int(9.99) are not paired
-  for (const double level : {0.0, -0.1, 1.0001, std::nan("")})
-    CHECK_THROWS_WITH(poe::paired_count(100, level), Contains("expected a level in (0, 1]"));
-  CHECK_THROWS_WITH(poe::paired_count(0, 0.5), Contains("expected at least 1 sample, got 0"));
-  CHECK_THROWS_WITH(poe::paired_count(3, 1e-300), Contains("leaves no pair"));
-}
-
-TEST_CASE("paired and unpaired samples are a partition that the seed chooses") {
-  const auto a = poe::split_supervision(1000, 0.1, {7, 3, 0});
-  CHECK(a.paired.size() == 100);
-  Indices all = a.unpaired;
-  all.insert(all.end(), a.paired.begin(), a.paired.end());
-  CHECK(all != range(1000));
-  CHECK(sorted(all) == range(1000));
-  const auto b = poe::split_supervision(1000, 0.1, {7, 3, 0});
-  CHECK(a.paired == b.paired);
-  CHECK(a.unpaired == b.unpaired);
-  CHECK(sorted(poe::split_supervision(1000, 0.1, {8, 3, 0}).paired) != sorted(a.paired));
-  // One order for all levels: more supervision keeps the pairs that were there.
-  const auto more = poe::split_supervision(1000, 0.2, {7, 3, 0});
-  CHECK(std::equal(a.paired.begin(), a.paired.end(), more.paired.begin() + 100, more.paired.end()));
-}
-
-TEST_CASE("an epoch shows every sample once to each modality, in orders of its own") {
-  const int samples = 1003, size = 100, modalities = 3;
-  poe::Streams streams(samples, {0.05, poe::UnpairedPool::all, size, modalities}, {1, 2, 0});
-  REQUIRE(streams.steps_per_epoch() == 11);
-  std::set<Indices> orders;
-  for (int epoch = 0; epoch < 3; ++epoch) {
-    std::vector<Indices> seen(modalities);
-    for (int step = 0; step < 11; ++step) {
-      const Batch b = batch(streams, epoch, step);
-      REQUIRE(b.unpaired.size() == modalities);
-      for (std::size_t m = 0; m < modalities; ++m) {
-        CHECK(b.unpaired[m].size() == (step < 10 ? 100 : 3));
-        seen[m].insert(seen[m].end(), b.unpaired[m].begin(), b.unpaired[m].end());
-      }
-    }
-    for (const Indices& order : seen) {
-      CHECK(sorted(order) == range(samples));
-      orders.insert(order);
-    }
-  }
-  CHECK(orders.size() == 9);
-}
-
-TEST_CASE("the paired loader goes through its pairs again and again, in its own epochs") {
-  const struct {
-    int samples;
-    double level;
-    std::vector<std::size_t> sizes;  // of the batches of one pass over the pairs
-  } cases[] = {{6000, 0.01, {60}},
-               {1000, 0.25, {100, 100, 50}},
-               {950, 1, {100, 100, 100, 100, 100, 100, 100, 100, 100, 50}}};
-  for (const auto& c : cases) {
-    poe::Streams streams(c.samples, {c.level, poe::UnpairedPool::all, 100, 2}, {5, 0, 0});
-    const int steps = streams.steps_per_epoch();
-    std::set<Indices> orders;
-    Indices pass;
-    std::size_t t = 0, passes = 0;
-    for (int epoch = 0; epoch < 3; ++epoch)
-      for (int step = 0; step < steps; ++step, ++t) {
-        const Batch b = batch(streams, epoch, step);
-        REQUIRE(b.paired.size() == c.sizes[t % c.sizes.size()]);
-        pass.insert(pass.end(), b.paired.begin(), b.paired.end());
-        if ((t + 1) % c.sizes.size() != 0) continue;
-        REQUIRE(sorted(pass) == sorted(streams.supervision().paired));
-        orders.insert(std::exchange(pass, {}));
-        ++passes;
-      }
-    CHECK(orders.size() == passes);  // every pass is shuffled anew
-  }
-}
-
-TEST_CASE("a batch is a function of seed, epoch and step") {
-  for (const auto pool : {poe::UnpairedPool::all, poe::UnpairedPool::only_unpaired}) {
-    const poe::SupervisionOptions options{0.11, pool, 32, 2};
-    poe::Streams forwards(777, options, {3, 1, 0}), scattered(777, options, {3, 1, 0}),
-        reseeded(777, options, {4, 1, 0}), restreamed(777, options, {3, 2, 0});
-    const int steps = forwards.steps_per_epoch();
-    REQUIRE(steps == 25);
-    std::map<int, Batch> batches;
-    for (int t = 0; t < 4 * steps; ++t) batches[t] = batch(forwards, t / steps, t % steps);
-    for (int k = 0; k < 4 * steps; ++k) {
-      const int t = 37 * k % (4 * steps);  // 37 and 100 have no common factor: each step once
-      REQUIRE(batch(scattered, t / steps, t % steps) == batches[t]);
-    }
-    poe::Streams resumed(777, options, {3, 1, 0});
-    CHECK(batch(resumed, 3, 24) == batches[4 * steps - 1]);
-    CHECK(batch(reseeded, 0, 0) != batches[0]);
-    CHECK(batch(restreamed, 0, 0) != batches[0]);
-  }
-}
-
-TEST_CASE("loaders of single modalities can be kept from the pairs") {
-  poe::Streams streams(1000, {0.3, poe::UnpairedPool::only_unpaired, 100, 2}, {11, 0, 0});
-  REQUIRE(streams.steps_per_epoch() == 10);
-  Indices seen;
-  for (int step = 0; step < 7; ++step) {
-    const Batch b = batch(streams, 0, step);
-    seen.insert(seen.end(), b.unpaired[1].begin(), b.unpaired[1].end());
-  }
-  CHECK(sorted(seen) == sorted(streams.supervision().unpaired));
-  CHECK(batch(streams, 0, 9).unpaired[0].size() == 100);  // started over after 7 steps
-
-  poe::Streams full(1000, {1, poe::UnpairedPool::only_unpaired, 100, 2}, {11, 0, 0});
-  const Batch b = batch(full, 0, 0);
-  CHECK(full.steps_per_epoch() == 10);
-  CHECK(b.paired.size() == 100);
-  CHECK(b.unpaired == std::vector<Indices>(2));
-}
-
-TEST_CASE("streams that cannot be are refused") {
-  CHECK_THROWS_WITH(poe::Streams(10, {1, poe::UnpairedPool::all, 0, 2}, {}), Contains("batch of"));
-  CHECK_THROWS_WITH(poe::Streams(10, {1, poe::UnpairedPool::all, 5, 0}, {}), Contains("modality"));
-  CHECK_THROWS_WITH(poe::Streams(10, {2, poe::UnpairedPool::all, 5, 2}, {}), Contains("level"));
-  poe::Streams streams(10, {1, poe::UnpairedPool::all, 3, 2}, {});
-  for (const auto& [epoch, step] : {std::pair{-1, 0}, {0, -1}, {0, 4}})
-    CHECK_THROWS_WITH(batch(streams, epoch, step), Contains("a step below 4"));
-  // The largest epoch is no overflow.
-  CHECK(batch(streams, std::numeric_limits<int>::max(), 3).unpaired[0].size() == 1);
 }
 
 namespace {

@@ -16,6 +16,10 @@ using Pair = Small<Top, Bottom>;
 using Triple = Small<Top, Middle, Bottom>;
 constexpr Subset top = 1, bottom = 2, both = 3;
 
+/// The naive bound of a mixture of experts.
+template <class T, class M, class Head>
+using Naive = Vae<T, M, MixtureOfExperts<Head>, Elbo>;
+
 template <class V>
 using Groups = std::vector<Group<double, typename V::ModalitySet>>;
 
@@ -26,17 +30,26 @@ VaeOptions weighted(VaeOptions options) {
   return options;
 }
 
+/// Group g is loader g's, or all are loader 0's.
 template <class V>
-void check_gradient(const std::vector<Subset>& observed) {
+void check_gradient(const std::vector<Subset>& observed, VaeOptions extra = {},
+                    bool one_loader = false) {
   for (const VaeOptions& preset : {VaeOptions::paper(), VaeOptions::official()}) {
     CAPTURE(preset.prior_expert);
-    Trial<V> trial(weighted(preset));
+    VaeOptions options = weighted(preset);
+    options.random_subsets = extra.random_subsets;
+    options.alpha = extra.alpha;
+    options.reconstruct_all = extra.reconstruct_all;
+    options.reverse_pair_kl = extra.reverse_pair_kl;
+    Trial<V> trial(options);
+    trial.choice = trial.model.choices() - 1;
     std::vector<std::unique_ptr<Batch<double, typename V::ModalitySet>>> batches;
     Groups<V> groups;
     for (std::size_t g = 0; g < observed.size(); ++g) {
       const auto number = static_cast<int>(g);
       batches.push_back(std::make_unique<Batch<double, typename V::ModalitySet>>(
-          static_cast<std::uint32_t>(g), observed[g], 10 * number, 1 + number % 2));
+          one_loader ? 0 : static_cast<std::uint32_t>(g), observed[g], 10 * number,
+          1 + number % 2));
       groups.push_back(batches.back()->group);
     }
     trial.run(groups);
@@ -66,8 +79,9 @@ Nodes small_nodes() {
 /// The networks with these prefixes, and no others, are run and get a gradient: numbers of the
 /// others are not even read.
 template <class V>
-void check_only(const Groups<V>& groups, const std::vector<std::string>& used) {
-  Trial<V> trial, poisoned;
+void check_only(const Groups<V>& groups, const std::vector<std::string>& used,
+                const VaeOptions& options = {}) {
+  Trial<V> trial(options), poisoned(options);
   const double loss = trial.run(groups);
   const auto is_used = [&](const std::string& name) {
     return std::any_of(used.begin(), used.end(),
@@ -97,6 +111,25 @@ TEST_CASE("gradients of every loss agree with central differences") {
   check_gradient<VaevaeA<double, Pair, SmallHead>>({both, top, bottom});
   check_gradient<Svae<double, Triple, SmallHead>>({0b111, 0b101, 0b010});
   check_gradient<Vaevae<double, Triple, SmallHead>>({0b111, 0b110, 0b001});
+  check_gradient<Jmvae<double, Pair, SmallHead>>({both, top});
+  check_gradient<Mvae<double, Pair, SmallHead>>({both, top, bottom});
+  check_gradient<BridgedVae<double, Pair, SmallHead>>({both, top, bottom});
+  check_gradient<Mopoe<double, Pair, SmallHead>>({both, top, bottom});
+  check_gradient<Mvtcae<double, Pair, SmallHead>>({both, top, bottom});
+  check_gradient<Naive<double, Pair, SmallHead>>({both, top, bottom});
+}
+
+TEST_CASE("gradients for three modalities, any of them missing, agree with central differences") {
+  const std::vector<Subset> masks{0b111, 0b101, 0b010};
+  check_gradient<Jmvae<double, Triple, SmallHead>>(masks, {.alpha = 0.7}, true);
+  check_gradient<Mvae<double, Triple, SmallHead>>(masks, {.random_subsets = 2}, true);
+  check_gradient<BridgedVae<double, Triple, SmallHead>>(masks, {}, true);
+  check_gradient<Mopoe<double, Triple, SmallHead>>(masks, {}, true);
+  check_gradient<Mvtcae<double, Triple, SmallHead>>(masks, {.alpha = 0.7}, true);
+  check_gradient<Naive<double, Triple, SmallHead>>(masks, {}, true);
+  check_gradient<Svae<double, Triple, SmallHead>>(masks, {.reconstruct_all = true}, true);
+  check_gradient<Vaevae<double, Triple, SmallHead>>(masks, {.reverse_pair_kl = true}, true);
+  check_gradient<Vae<double, Triple, PoeWithStandIns<SmallHead, StandIns::each>, SvaeLoss>>(masks);
 }
 
 TEST_CASE("networks that a batch does not need are not run and get gradient 0") {
@@ -112,6 +145,43 @@ TEST_CASE("networks that a batch does not need are not run and get gradient 0") 
   check_only<V>({tops.group}, {"encoders.top.", "decoders.top."});
   check_only<A>({tops.group}, {"encoders.top.", "decoders.top."});
   check_only<SvaeStar<double, Pair, SmallHead>>({paired.group}, {"encoders.", "decoders."});
+
+  using J = Jmvae<double, Pair, SmallHead>;
+  using B = BridgedVae<double, Pair, SmallHead>;
+  check_only<J>({tops.group, bottoms.group}, {});
+  check_only<J>({paired.group, tops.group}, {"encoders.", "decoders."});
+  check_only<B>({tops.group}, {"encoders.top.", "decoders.top."});
+  check_only<B>({tops.group, bottoms.group}, {"encoders.", "decoders."});
+  check_only<B>({paired.group}, {"encoders.", "bridge.", "decoders."});
+}
+
+TEMPLATE_TEST_CASE("of a modality that is missing everywhere nothing is run or gets a gradient", "",
+                   (Mvae<double, Triple, SmallHead>), (VaevaeA<double, Triple, SmallHead>),
+                   (Mopoe<double, Triple, SmallHead>), (Mvtcae<double, Triple, SmallHead>),
+                   (Naive<double, Triple, SmallHead>), (Mmvae<double, Triple, SmallHead>)) {
+  const Batch<double, Triple> pair(0, 0b101, 0, 3), single(1, 0b100, 10, 2);
+  for (const auto& [name, estimator] : particles::estimator_names) {
+    CAPTURE(name);
+    if (!TestType::ObjectiveType::particles && name != "elbo") continue;
+    const VaeOptions options{.random_subsets = 2, .estimator = estimator, .particles = 2};
+    check_only<TestType>({pair.group, single.group},
+                         {"encoders.top.", "encoders.bottom.", "decoders.top.", "decoders.bottom."},
+                         options);
+    check_only<TestType>({single.group}, {"encoders.bottom.", "decoders.bottom."}, options);
+  }
+}
+
+TEST_CASE("of a modality that is missing everywhere only stand-ins are run") {
+  const Batch<double, Triple> pair(0, 0b101, 0, 3);
+  check_only<Svae<double, Triple, SmallHead>>(
+      {pair.group}, {"encoders.top.", "encoders.bottom.", "encoders.middle_from_top.",
+                     "encoders.middle_from_bottom.", "encoders.top_from_bottom.",
+                     "encoders.bottom_from_top.", "decoders.top.", "decoders.bottom."});
+  check_only<Vaevae<double, Triple, SmallHead>>(
+      {pair.group}, {"encoders.top.", "encoders.bottom.", "encoders.top_bottom.", "decoders.top.",
+                     "decoders.bottom."});
+  check_only<BridgedVae<double, Triple, SmallHead>>(
+      {pair.group}, {"encoders.top.", "encoders.bottom.", "decoders.top.", "decoders.bottom."});
 }
 
 TEST_CASE("every network and every decoder runs once, on the samples of all groups together") {

@@ -12,33 +12,13 @@ using namespace poe::test;
 
 using Pair = Small<Top, Bottom>;
 using Triple = Small<Top, Middle, Bottom>;
-struct Fourth {
-  static constexpr const char* name = "fourth";
-};
-struct Fifth {
-  static constexpr const char* name = "fifth";
-};
 using Five = Small<Top, Middle, Bottom, Fourth, Fifth>;
-
-// clang-format off
-struct ThirdFeatures : Net<Shape<1, 9, 28>,
-    Conv2d<64, kernel(4).stride(2).pad(1).no_bias()>, Relu,
-    Conv2d<128, kernel(4).stride(2).pad(1).no_bias()>, Relu,
-    Conv2d<256, kernel(4).stride(2).pad(1).no_bias()>, Relu, Flatten> {};
-struct ThirdDecoder : Net<Shape<64>,
-    Linear<512>, Relu, Linear<112>, Relu, Reshape<112, 1, 1>,
-    ConvTranspose2d<56, kernel(2, 5).stride(2)>, Relu,
-    ConvTranspose2d<28, kernel(2, 5).stride(2)>, Relu,
-    ConvTranspose2d<1, kernel(2, 4).stride(2).output_pad(1, 0)>> {};
-// clang-format on
-template <class... Tags>
-struct Thirds : Modalities<Modality<Tags, ThirdFeatures, ThirdDecoder, Bernoulli>...> {};
 
 /// Adds `shift` to the raw scales that every network of a small model puts out.
 template <class V>
 void shift_raw_scales(Trial<V>& trial, double shift) {
   for (const ParameterInfo& p : trial.model.description().parameters)
-    if (p.name.ends_with("head.2.bias"))
+    if (p.name.ends_with("head.2.bias") || p.name == "bridge.bias")
       for (std::size_t i = p.count() / 2; i < p.count(); ++i)
         trial.parameters[p.offset + i] += shift;
 }
@@ -115,7 +95,8 @@ std::size_t check_terms(VaeOptions options) {
       const std::string name = t.name<typename V::ModalitySet>();
       INFO(name);
       CHECK(names.insert(name).second);
-      CHECK(t.total == 3);
+      const int components = V::PosteriorFamily::mixture ? trial.model.posteriors(t.from).count : 1;
+      CHECK(t.total == 3 * components);
       CHECK(t.paired);
       if (t.divergence == noise)
         CHECK(t.sum == Approx(naive_term(trial, batch.group, t)).epsilon(1e-11));
@@ -127,28 +108,137 @@ std::size_t check_terms(VaeOptions options) {
 
 }  // namespace
 
-TEST_CASE("models of MNIST-Split have as many parameters as published") {
-  CHECK(Svae<float, Digit, Head>().parameter_count() == 4'880'394);
-  CHECK(SvaeStar<float, Digit, Head>().parameter_count() == 4'880'394);
-  CHECK(Vaevae<float, Digit, Head>().parameter_count() == 4'814'218);
-  CHECK(VaevaeStar<float, Digit, Head>().parameter_count() == 4'814'218);
-  CHECK(VaevaeA<float, Digit, Head>().parameter_count() == 2'648'842);
-  using Three = Thirds<Top, Middle, Bottom>;
-  CHECK(Svae<float, Three, Head>().parameter_count() == 10'550'319);
-  CHECK(Vaevae<float, Three, Head>().parameter_count() == 13'566'767);
-}
-
 TEST_CASE("every term is what its name says, for two, three and five modalities") {
-  for (const VaeOptions& options : {VaeOptions::paper(), VaeOptions::official()}) {
+  for (VaeOptions options : {VaeOptions::paper(), VaeOptions::official()}) {
+    if (options.reconstruct_all)  // three pairs have one more to reconstruct
+      CHECK(check_terms<Svae<double, Triple, SmallHead>>(options) == 30);
+    options.reconstruct_all = false;
     CHECK(check_terms<PlainVae<double, Small<Top>, SmallHead>>(options) == 2);
     CHECK(check_terms<Svae<double, Pair, SmallHead>>(options) == 8);
     CHECK(check_terms<SvaeStar<double, Pair, SmallHead>>(options) == 4);
     CHECK(check_terms<Vaevae<double, Pair, SmallHead>>(options) == 4);
     CHECK(check_terms<VaevaeA<double, Pair, SmallHead>>(options) == 4);
-    CHECK(check_terms<Svae<double, Triple, SmallHead>>(options) == 24);
-    CHECK(check_terms<VaevaeStar<double, Triple, SmallHead>>(options) == 24);
-    CHECK(check_terms<Svae<double, Five, SmallHead>>(options) == 160);
+    CHECK(check_terms<Svae<double, Triple, SmallHead>>(options) == 27);
+    CHECK(check_terms<VaevaeStar<double, Triple, SmallHead>>(options) == 27);
+    CHECK(check_terms<Svae<double, Five, SmallHead>>(options) == 185);
+    CHECK(check_terms<Jmvae<double, Triple, SmallHead>>(options) == 7);
+    CHECK(check_terms<Mvae<double, Triple, SmallHead>>(options) == 10);
+    CHECK(check_terms<BridgedVae<double, Triple, SmallHead>>(options) == 21);
+    CHECK(check_terms<Mopoe<double, Triple, SmallHead>>(options) == 4);
+    CHECK(check_terms<Mopoe<double, Five, SmallHead>>(options) == 6);
+    CHECK(check_terms<Mvtcae<double, Five, SmallHead>>(options) == 11);
+    CHECK(check_terms<Vae<double, Triple, MixtureOfExperts<SmallHead>, Elbo>>(options) == 4);
   }
+}
+
+TEST_CASE("every posterior of MVAE is a product with the prior") {
+  Trial<Mvae<double, Triple, SmallHead>> trial;
+  Trial<VaevaeA<double, Triple, SmallHead>> experts;  // the same networks, each by itself
+  constexpr int rows = 2, latent = 3;
+  const Batch<double, Triple> batch(0, 0b111, 0, rows);
+  for (Subset s = 1; s < 8; ++s) {
+    std::vector<double> precision(rows * latent, 1), location(rows * latent), got, want;
+    for (int m = 0; m < 3; ++m) {
+      if (!contains(s, m)) continue;
+      auto ctx = experts.context();
+      const double* const q = experts.model.posterior(ctx, batch.group, only(m)).value;
+      for (std::size_t i = 0; i < precision.size(); ++i) {
+        const std::size_t at = i / latent * 2 * latent + i % latent;
+        precision[i] += std::exp(q[at + latent]);
+        location[i] += q[at] * std::exp(q[at + latent]);
+      }
+    }
+    auto ctx = trial.context();
+    const auto q = trial.model.posterior(ctx, batch.group, s);
+    for (std::size_t i = 0; i < precision.size(); ++i) {
+      const std::size_t at = i / latent * 2 * latent + i % latent;
+      got.insert(got.end(), {q.value[at], q.value[at + latent]});
+      want.insert(want.end(), {location[i] / precision[i], std::log(precision[i])});
+    }
+    require_close(got, want, 1e-12, names_of<Triple>(s));
+  }
+}
+
+TEST_CASE("a single network's posterior is the same alone and as a component of a mixture") {
+  for (const VaeOptions& options : {VaeOptions::paper(), VaeOptions::official()}) {
+    Trial<Mopoe<double, Pair, SmallHead>> trial(options);
+    const Batch<double, Pair> batch(0, 0b11, 0, 3);
+    const auto posterior = [&](Subset s, int alternative) {
+      auto ctx = trial.context();
+      const auto q = trial.model.posterior(ctx, batch.group, s, alternative);
+      return std::vector<double>(q.value, q.value + q.count());
+    };
+    CHECK(posterior(0b11, 0) == posterior(0b01, 0));
+    CHECK(posterior(0b11, 1) == posterior(0b10, 0));
+    CHECK(posterior(0b11, 2) != posterior(0b10, 0));
+  }
+}
+
+namespace {
+
+/// Twice the same divergence, and a weight that depends on what was observed.
+struct Weighted : ObjectiveDefaults {
+  static constexpr Terms terms(const Observation& o) {
+    Terms t;
+    t.elbo(o.observed);
+    t.diverge(o.observed, 0, 5);
+    t.reconstruct(only(0), only(0), 1.0 / size_of(o.observed));
+    return t;
+  }
+};
+/// A term of the prior's own, and one of what was not observed.
+template <Subset from>
+struct Misplaced : ObjectiveDefaults {
+  static constexpr Terms terms(const Observation&) {
+    Terms t;
+    t.diverge(from, 0b01);
+    return t;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("weights of terms add up, and differ between groups of one loader") {
+  using V = Vae<double, Pair, UnimodalExperts<SmallHead>, Weighted>;
+  Trial<V> trial;
+  const Batch<double, Pair> pairs(0, 0b11, 0, 3), tops(0, 0b01, 10, 2);
+  const double loss = trial.run({pairs.group, tops.group});
+  double sum = 0;
+  int shares = 0;
+  for (const TermValue& t : trial.terms) {
+    INFO(t.name<Pair>());
+    if (t.divergence) CHECK(t.weight == 6);
+    if (!t.divergence && t.from == 0b01) {
+      CHECK(t.weight == (t.total == 3 ? -0.5 : -2));  // alone: 1 of its bound, 1 / 1 more
+      ++shares;
+    }
+    sum += t.weight * t.sum / t.total;
+  }
+  CHECK(shares == 2);
+  CHECK(loss == Approx(sum));
+}
+
+TEST_CASE("terms and groups that mean nothing are refused") {
+  using Catch::Contains;
+  const Batch<double, Pair> top(0, 0b01, 0, 3);
+  CHECK_THROWS_WITH(
+      (Trial<Vae<double, Pair, UnimodalExperts<SmallHead>, Misplaced<0>>>().run({top.group})),
+      Contains("a term from '' to 'top' of samples observed in 'top'"));
+  CHECK_THROWS_WITH(
+      (Trial<Vae<double, Pair, UnimodalExperts<SmallHead>, Misplaced<0b10>>>().run({top.group})),
+      Contains("a term from 'bottom' to 'top' of samples observed in 'top'"));
+  for (const Subset wrong : {Subset{0}, Subset{0b111}}) {
+    auto group = top.group;
+    group.observed = wrong;
+    CHECK_THROWS_WITH((Trial<Mmvae<double, Pair, SmallHead>>().run({group})),
+                      Contains("of 2 modalities"));
+    CHECK_THROWS_WITH((Trial<Mvae<double, Pair, SmallHead>>().run({group})),
+                      Contains("of 2 modalities"));
+  }
+  Trial<Mvae<double, Triple, SmallHead>> trial;
+  const Batch<double, Triple> all(0, 0b111, 0, 2);
+  trial.choice = 1;
+  CHECK_THROWS_WITH(trial.run({all.group}), Contains("choice 1 of 1"));
 }
 
 TEST_CASE("posteriors and groups that do not exist are refused, and the message says what") {

@@ -11,6 +11,7 @@
 
 #include "digit_model.hpp"
 #include "files.hpp"
+#include "watched.hpp"
 
 namespace {
 using namespace poe;
@@ -18,48 +19,43 @@ using namespace poe::test;
 
 using SmallModalities = Small<Top, Bottom>;
 
-/// A model that calls `before` ahead of every loss of rank 0: to stop a run in the middle of an
-/// epoch.
-struct Watched : Svae<float, SmallModalities, SmallHead> {
-  std::function<void(long)> before = [](long) {};
-  mutable long calls = 0;
-
-  std::span<const TermValue> loss(Context<float>& ctx, std::span<const GroupType> groups) const {
-    if (ctx.rank == 0) before(++calls);
-    return Svae<float, SmallModalities, SmallHead>::loss(ctx, groups);
-  }
-};
+using Watch = Watched<Svae<float, SmallModalities, SmallHead>>;
 
 constexpr int samples = 50, epochs = 3, steps = 7;  // batches of 8, the last of 2
 
-Watched::GroupType data() {
+Watch::GroupType data() {
   static Tensor<float, Shape<1, 4, 6>> halves[2] = {Tensor<float, Shape<1, 4, 6>>(samples),
                                                     Tensor<float, Shape<1, 4, 6>>(samples)};
   for (std::uint32_t h = 0; h < 2; ++h)
     for (std::size_t i = 0; i < halves[h].flat().size(); ++i)
       halves[h].flat()[i] = Random{5, h, 0}.uniform<float>(i);
-  return Watched::observe(0, given<Top>(halves[0]), given<Bottom>(halves[1]));
+  return observe<float, SmallModalities>(0, given<Top>(halves[0]), given<Bottom>(halves[1]));
 }
 
-TrainOptions options(const std::filesystem::path& out) {
+TrainOptions options(const std::filesystem::path& out, bool masked = false) {
   TrainOptions o;
   o.epochs = epochs;
   o.supervision.batch = 8;
-  o.supervision.level = 0.3;  // 15 pairs: the paired loader starts over within an epoch
+  if (masked)
+    o.supervision.masks = random_masks(samples, 2, 0.4, Random{4, 0, 0});
+  else
+    o.supervision.level = 0.3;  // 15 pairs: the joint loader starts over within an epoch
   o.seed = 11;
   o.out = out;
   o.identity = {{"model", "small"}, {"seed", "11"}};
   return o;
 }
 
-/// Runs, or takes up a run; true if it came to its end.
+/// Runs, or takes up a run, and calls `before` ahead of every loss, with its number; true if it
+/// came to its end.
 bool run(const std::filesystem::path& out, int threads,
-         const std::function<void(long)>& before = {}, bool resume = false) {
-  Watched model;
-  if (before) model.before = before;
+         const std::function<void(long)>& before = {}, bool resume = false, bool masked = false) {
+  Watch model;
+  long calls = 0;
+  if (before) model.before = [&](auto, int) { before(++calls); };
   Learner<float> learner(model.description(), 11, threads);
   learner.adam.learning_rate = 1e-3;
-  Trainer<Watched> trainer(model, learner, data(), options(out));
+  Trainer<Watch> trainer(model, learner, data(), options(out, masked));
   if (resume) trainer.resume();
   return trainer.run([](Learner<float>& l) {
     const double score = static_cast<double>(l.state().parameters[3]);
@@ -84,8 +80,9 @@ void require_same_run(const std::filesystem::path& a, const std::filesystem::pat
 
 TEST_CASE("a run that was interrupted at any step ends with the same bytes") {
   const int threads = GENERATE(1, 2);
+  const bool masked = GENERATE(false, true);
   const Directory whole, stopped;
-  REQUIRE(run(whole.path, threads));
+  REQUIRE(run(whole.path, threads, {}, false, masked));
   const auto lines = read_json_lines(whole.path / "metrics.jsonl");
   REQUIRE(lines.size() == epochs);
   REQUIRE(lines.back()["epoch"] == epochs);
@@ -94,10 +91,11 @@ TEST_CASE("a run that was interrupted at any step ends with the same bytes") {
   const long step = 1 + static_cast<long>(Random{77, static_cast<std::uint32_t>(threads), 0}.below(
                             epochs * steps - 1, 0));
   INFO("interrupted at step " << step);
-  REQUIRE_FALSE(run(stopped.path, threads, [&](long call) {
+  const auto interrupt = [&](long call) {
     if (call == step) std::raise(SIGINT);
-  }));
-  REQUIRE(run(stopped.path, threads, {}, true));
+  };
+  REQUIRE_FALSE(run(stopped.path, threads, interrupt, false, masked));
+  REQUIRE(run(stopped.path, threads, {}, true, masked));
   require_same_run(whole.path, stopped.path);
 }
 
@@ -133,11 +131,11 @@ TEST_CASE("a finished run has nothing left to do") {
 TEST_CASE("the checkpoint of another run is refused") {
   const Directory d;
   REQUIRE(run(d.path, 1));
-  const Watched model;
+  const Watch model;
   Learner<float> learner(model.description(), 12, 1);
   TrainOptions other = options(d.path);
   other.identity["seed"] = "12";
-  Trainer<Watched> trainer(model, learner, data(), other);
+  Trainer<Watch> trainer(model, learner, data(), other);
   REQUIRE_THROWS_WITH(trainer.resume(),
                       Catch::Contains("seed of this run is '12', of the checkpoint '11'"));
 }
@@ -145,9 +143,9 @@ TEST_CASE("the checkpoint of another run is refused") {
 TEST_CASE("the numbers of a step do not depend on the threads, but for rounding") {
   std::vector<double> losses[2];
   for (const int threads : {1, 3}) {
-    const Watched model;
+    const Watch model;
     Learner<float> learner(model.description(), 11, threads);
-    Trainer<Watched> trainer(model, learner, data(), options("."));
+    Trainer<Watch> trainer(model, learner, data(), options("."));
     for (int i = 0; i < 10; ++i) {
       trainer.step();
       losses[threads / 2].push_back(trainer.epoch_loss());
@@ -157,13 +155,13 @@ TEST_CASE("the numbers of a step do not depend on the threads, but for rounding"
 }
 
 TEST_CASE("a loss that is not finite names its term and leaves the parameters alone") {
-  const Watched model;
+  const Watch model;
   Learner<float> learner(model.description(), 11, 2);
   auto bad = data();
   Tensor<float, Shape<1, 4, 6>> top(samples);
   for (float& x : top.flat()) x = std::numeric_limits<float>::quiet_NaN();
   std::get<0>(bad.x) = top.view();
-  Trainer<Watched> trainer(model, learner, bad, options("."));
+  Trainer<Watch> trainer(model, learner, bad, options("."));
   const std::vector<float> before(learner.state().parameters.begin(),
                                   learner.state().parameters.end());
   REQUIRE_THROWS_WITH(trainer.step(), Catch::Contains("training step 1") &&
@@ -174,10 +172,10 @@ TEST_CASE("a loss that is not finite names its term and leaves the parameters al
 }
 
 TEST_CASE("training lowers the loss") {
-  const Watched model;
+  const Watch model;
   Learner<float> learner(model.description(), 11, 2);
   learner.adam.learning_rate = 5e-3;
-  Trainer<Watched> trainer(model, learner, data(), options("."));
+  Trainer<Watch> trainer(model, learner, data(), options("."));
   const auto mean_of = [&](int n) {
     const double before = trainer.epoch_loss();
     for (int i = 0; i < n; ++i) trainer.step();

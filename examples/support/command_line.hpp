@@ -18,18 +18,22 @@
 #include <string>
 #include <thread>
 
+#include "model_options.hpp"
+#include "numbers.hpp"
+
 namespace examples {
 
 /// Options of a training run, with their defaults.
 struct Options {
-  std::string model = "svae", preset = "paper", device = "cpu", oracle = "small", pool = "all";
+  std::string model = "svae", preset = "paper", device = "cpu", oracle = "small", pool = "auto";
   std::string convolution = "own", linear = "own", math = "float32";
   std::filesystem::path data, out = "runs/latest", evaluate, cache;
-  double supervision = 1, learning_rate = 2e-4;
-  int epochs = 20, batch = 100, threads = 0, limit = 0;
+  double supervision = 1, missing = 0, learning_rate = 2e-4;
+  int epochs = 20, warm_up = 0, batch = 100, threads = 0, limit = 0;
   int importance_samples = 1000, importance_digits = 200;
   std::uint64_t seed = 1;
   bool resume = false;
+  ModelOptions own;  // what only some models have
 };
 
 /// The engines that --conv and --linear name, as exact as --math says; fails where this build has
@@ -50,18 +54,26 @@ inline poe::cuda::Engines engines(const Options& o) {
 
 namespace detail {
 
-inline void add_options(CLI::App& app, Options& o, const std::string& models) {
-  app.add_option("--model", o.model, models);
+inline void add_options(CLI::App& app, Options& o) {
+  app.add_option("--model", o.model, fmt::format("{}", fmt::join(poe::model_names, ", ")));
   app.add_option("--preset", o.preset, "the paper's equations, or what the published code computes")
       ->check(CLI::IsMember({"paper", "official"}));
   app.add_option("--data", o.data, "directory of the data files; without it, embedded digits");
   app.add_option("--supervision", o.supervision, "share of the samples that are paired, in (0, 1]");
-  app.add_option("--unpaired", o.pool, "what the loaders of single modalities draw from")
-      ->check(CLI::IsMember({"all", "only-unpaired"}));
+  app.add_option("--unpaired", o.pool,
+                 "what the loaders of single modalities draw from; auto: as the model is defined")
+      ->check(CLI::IsMember({"auto", "all", "only-unpaired"}));
+  app.add_option("--missing", o.missing,
+                 "each modality of a training sample is absent with this probability; one stays");
   app.add_option("--epochs", o.epochs)->check(CLI::Range(1, 100000));
+  app.add_option("--warm-up", o.warm_up,
+                 "epochs in which the weight of the divergences rises from 0 to 1")
+      ->check(CLI::Range(0, 10000));
   app.add_option("--batch", o.batch)->check(CLI::Range(1, 1000000));
-  app.add_option("--lr", o.learning_rate, "learning rate of Adam")->check(CLI::PositiveNumber);
-  app.add_option("--seed", o.seed);
+  app.add_option("--lr", o.learning_rate, "learning rate of Adam")
+      ->check(CLI::PositiveNumber)
+      ->check(finite);
+  app.add_option("--seed", o.seed)->check(no_minus);
   app.add_option("--threads", o.threads, "0: one for each core")->check(CLI::Range(0, 1024));
   app.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
   app.add_option("--conv", o.convolution, "who computes convolutions on a GPU; auto: the faster")
@@ -81,6 +93,7 @@ inline void add_options(CLI::App& app, Options& o, const std::string& models) {
   app.add_option("--importance-digits", o.importance_digits,
                  "test samples of the log-likelihood estimates")
       ->check(CLI::Range(1, 1000000));
+  add_model_options(app, o.own);
   app.add_option("--out", o.out, "directory of the results");
   app.add_flag("--resume", o.resume, "go on from the checkpoint in --out, if there is one");
   app.add_option("--eval", o.evaluate, "no training: evaluate this checkpoint");
@@ -88,10 +101,19 @@ inline void add_options(CLI::App& app, Options& o, const std::string& models) {
 }
 
 /// What can be known to be wrong before any work is done.
-inline void check(const Options& o) {
+inline void check(const CLI::App& app, const Options& o) {
   using poe::expect;
+  check_model_options(app, o.model, o.own);
+  check_preset(o.model, o.preset);
+  expect(o.warm_up == 0 || o.model != "mmvae",
+         "--warm-up: the bounds of mmvae are estimated from particles and have no divergences to "
+         "weigh");
   expect(o.supervision > 0 && o.supervision <= 1,
          "--supervision: expected a share in (0, 1], got {}", o.supervision);
+  expect(o.missing >= 0 && o.missing < 1, "--missing: expected a probability in [0, 1), got {}",
+         o.missing);
+  expect(o.missing == 0 || o.supervision == 1,
+         "--missing says which modalities are seen; it does not go with --supervision");
   if (o.device == "cuda") {
     std::string reason = "this program was built without CUDA";
     if constexpr (poe::is_available<poe::Cuda>) reason = poe::cuda::why_unavailable();
@@ -137,7 +159,7 @@ void configure(Learner& learner, const Options& o) {
 inline std::string device_text(const Options& o) {
   if constexpr (poe::is_available<poe::Cuda>)
     if (o.device == "cuda") return poe::cuda::device_info().name;
-  return fmt::format("{} threads", o.threads);
+  return fmt::format("{} thread{}", o.threads, o.threads == 1 ? "" : "s");
 }
 
 /// Exit status of a run that was interrupted and left a checkpoint: that of a program ended by
@@ -147,16 +169,15 @@ inline constexpr int interrupted = 130;
 /// Parses the command line and runs program(options). -> the exit status: the program's; 0 for
 /// --help; 2 for wrong flags, files or data, after one sentence.
 template <class F>
-int run_program(int argc, char** argv, const std::string& title, const std::string& models,
-                F&& program) {
+int run_program(int argc, char** argv, const std::string& title, F&& program) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // whole lines at once, also into a file
   Options o;
   CLI::App app(title);
   app.option_defaults()->always_capture_default();
-  detail::add_options(app, o, models);
+  detail::add_options(app, o);
   try {
     app.parse(argc, argv);
-    detail::check(o);
+    detail::check(app, o);
     if (o.threads == 0)
       o.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
     return program(o);
@@ -165,8 +186,7 @@ int run_program(int argc, char** argv, const std::string& title, const std::stri
   } catch (const CLI::CallForVersion& e) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "{}: {} (--help lists the options)\n",
-               app.get_name().empty() ? argv[0] : app.get_name(), e.what());
+    fmt::print(stderr, "error: {} (--help lists the options)\n", e.what());
   } catch (const std::exception& e) {
     fmt::print(stderr, "error: {}\n", e.what());
   }
@@ -175,15 +195,20 @@ int run_program(int argc, char** argv, const std::string& title, const std::stri
 
 /// The options as they are written to config.json.
 inline poe::Json to_json(const Options& o) {
-  return {{"model", o.model},        {"preset", o.preset},
-          {"data", o.data.string()}, {"supervision", o.supervision},
-          {"unpaired", o.pool},      {"epochs", o.epochs},
-          {"batch", o.batch},        {"lr", o.learning_rate},
-          {"seed", o.seed},          {"threads", o.threads},
-          {"device", o.device},      {"conv", o.convolution},
-          {"linear", o.linear},      {"math", o.math},
-          {"limit", o.limit},        {"oracle", o.oracle},
-          {"version", poe::version}};
+  poe::Json json = {{"model", o.model},        {"preset", o.preset},
+                    {"data", o.data.string()}, {"supervision", o.supervision},
+                    {"unpaired", o.pool},      {"missing", o.missing},
+                    {"epochs", o.epochs},      {"warm-up", o.warm_up},
+                    {"batch", o.batch},        {"lr", o.learning_rate},
+                    {"seed", o.seed},          {"threads", o.threads},
+                    {"device", o.device},      {"conv", o.convolution},
+                    {"linear", o.linear},      {"math", o.math},
+                    {"limit", o.limit},        {"oracle", o.oracle},
+                    {"importance-samples", o.importance_samples},
+                    {"importance-digits", o.importance_digits},
+                    {"version", poe::version}};
+  json.update(to_json(o.model, o.own));
+  return json;
 }
 
 }  // namespace examples

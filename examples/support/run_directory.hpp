@@ -2,6 +2,7 @@
 // The directory of a run: what may be written there, and what every run says of itself.
 #pragma once
 
+#include <unistd.h>
 #include <poe/train/trainer.hpp>
 
 #include "command_line.hpp"
@@ -14,43 +15,106 @@ inline void prepare_directory(const Options& o) {
   std::filesystem::create_directories(o.out, error);
   poe::expect(!error, "--out: cannot create the directory '{}': {}", o.out.string(),
               error.message());
+  poe::expect(::access(o.out.c_str(), W_OK | X_OK) == 0, "--out: cannot write into '{}': {}",
+              o.out.string(), poe::detail::errno_text(errno));
 }
 
 /// What a resumed run must have in common with the run that it continues.
 inline poe::Metadata identity(const Options& o, const std::string& program,
                               const std::string& data) {
-  return {{"program", program},
-          {"model", o.model},
-          {"preset", o.preset},
-          {"oracle", o.oracle},
-          {"data", data},
-          {"limit", std::to_string(o.limit)},
-          {"supervision", poe::exact_text(o.supervision)},
-          {"unpaired", o.pool},
-          {"batch", std::to_string(o.batch)},
-          {"learning_rate", poe::exact_text(o.learning_rate)},
-          {"seed", std::to_string(o.seed)}};
+  poe::Metadata meta{{"program", program},
+                     {"model", o.model},
+                     {"preset", o.preset},
+                     {"oracle", o.oracle},
+                     {"data", data},
+                     {"limit", std::to_string(o.limit)},
+                     {"supervision", poe::exact_text(o.supervision)},
+                     {"unpaired", o.pool},
+                     {"missing", poe::exact_text(o.missing)},
+                     {"warm-up", std::to_string(o.warm_up)},
+                     {"batch", std::to_string(o.batch)},
+                     {"learning_rate", poe::exact_text(o.learning_rate)},
+                     {"seed", std::to_string(o.seed)}};
+  const poe::Json own = to_json(o.model, o.own);
+  for (const auto& [name, value] : own.items())
+    meta[name] = value.is_string() ? value.get<std::string>() : value.dump();
+  return meta;
+}
+
+/// Fails if a file's metadata say something else of these settings than the run does.
+inline void expect_same_settings(const std::filesystem::path& path, const poe::Metadata& run,
+                                 const std::vector<std::string>& keys) {
+  const poe::Metadata file = poe::SafetensorsFile::open(path).metadata();
+  for (const std::string& key : keys) {
+    const auto theirs = file.find(key), ours = run.find(key);
+    if (theirs == file.end() || ours == run.end() || theirs->second == ours->second) continue;
+    const std::string flag = key == "program"         ? "the program"
+                             : key == "learning_rate" ? "--lr"
+                                                      : "--" + key;
+    poe::fail("'{}': trained with {} {}, not {}", path.string(), flag, theirs->second,
+              ours->second);
+  }
 }
 
 /// Reads --eval's file, or the best parameters of this run, into the learner; a file of another
 /// model is refused.
 template <class T, class Device>
 void load_for_evaluation(const std::filesystem::path& path, poe::Learner<T, Device>& learner,
-                         const Options& o) {
-  const poe::Metadata meta = poe::SafetensorsFile::open(path).metadata();
-  for (const auto& [key, mine] : {std::pair{"model", o.model}, std::pair{"preset", o.preset}})
-    if (const auto found = meta.find(key); found != meta.end())
-      poe::expect(found->second == mine, "'{}' holds a model trained with --{} {}, not {}",
-                  path.string(), key, found->second, mine);
+                         const poe::Metadata& identity) {
+  expect_same_settings(path, identity, {"program", "model", "preset", "expert", "learn-prior"});
   poe::load_model(path, learner);
 }
 
-inline poe::TrainOptions train_options(const Options& o, poe::Metadata identity) {
+/// Takes up the run in --out; one that was begun with other options is refused, naming the option.
+template <class Model>
+void resume(poe::Trainer<Model>& trainer, const poe::Metadata& identity) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : identity) keys.push_back(key);
+  if (std::filesystem::exists(trainer.checkpoint()))
+    expect_same_settings(trainer.checkpoint(), identity, keys);
+  trainer.resume();
+}
+
+/// Fails if the objective has no term for anything that a run sees of its samples.
+template <class Model>
+void expect_terms(const Model& model, const poe::Observations& seen, const Options& o) {
+  const auto teaches = [&](poe::Subset observed) {
+    return model.has_particles() || model.terms(observed, 0).count > 0;
+  };
+  bool any = std::any_of(seen.joint.begin(), seen.joint.end(),
+                         [&](std::uint32_t n) { return teaches(seen.together[n]); });
+  for (std::size_t m = 0; m < seen.single.size(); ++m)
+    any = any || (!seen.single[m].empty() && teaches(poe::only(static_cast<int>(m))));
+  poe::expect(any, "--missing {}: of {} training samples none is left from which {} can learn",
+              o.missing, seen.together.size(), o.model);
+}
+
+/// The settings of the model, for training on so many samples.
+inline poe::VaeOptions vae_options(const Options& o, int samples) {
+  auto v = o.preset == "official" ? poe::VaeOptions::official() : poe::VaeOptions::paper();
+  const long steps_per_epoch = (samples - 1) / o.batch + 1;
+  v.warm_up_steps = static_cast<std::uint32_t>(o.warm_up * steps_per_epoch);
+  v.reverse_pair_kl = o.preset == "official" && o.model.starts_with("svae");
+  v.alpha = o.own.alpha;
+  v.random_subsets = o.own.random_subsets;
+  v.estimator = poe::particles::estimator_named(o.own.objective);
+  v.particles = o.own.particles;
+  v.learn_prior = o.own.learn_prior;
+  return v;
+}
+
+/// The settings of the run, for training on so many samples of so many modalities.
+inline poe::TrainOptions train_options(const Options& o, int samples, int modalities,
+                                       poe::Metadata identity) {
+  std::vector<poe::Subset> masks;
+  if (o.missing > 0)
+    masks = poe::random_masks(samples, modalities, o.missing, poe::Random{o.seed, 1U << 27, 0});
   return {.epochs = o.epochs,
           .supervision = {.level = o.supervision,
                           .unpaired_pool = o.pool == "all" ? poe::UnpairedPool::all
                                                            : poe::UnpairedPool::only_unpaired,
-                          .batch = o.batch},
+                          .batch = o.batch,
+                          .masks = std::move(masks)},
           .seed = o.seed,
           .out = o.out,
           .identity = std::move(identity)};

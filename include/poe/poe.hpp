@@ -16,11 +16,12 @@
 #include <poe/gaussian/fusion.hpp>        // experts -> posteriors, KLs, samples
 #include <poe/likelihood/likelihood.hpp>  // Bernoulli, Normal, Laplace, Categorical
 
+#include <poe/models/by_name.hpp>    // model_named("svae")
 #include <poe/models/modality.hpp>   // Modality, Modalities
-#include <poe/models/objective.hpp>  // SvaeLoss, VaevaeLoss, Elbo
+#include <poe/models/objective.hpp>  // SvaeLoss, VaevaeLoss, Elbo, ...
 #include <poe/models/options.hpp>    // presets of the paper and of the published code
-#include <poe/models/paper.hpp>      // Svae, SvaeStar, Vaevae, VaevaeA, VaevaeStar, PlainVae
-#include <poe/models/posterior.hpp>  // PoeWithStandIns, JointEncoders, UnimodalExperts
+#include <poe/models/paper.hpp>      // Svae, Vaevae, Jmvae, Mvae, Mmvae, ...
+#include <poe/models/posterior.hpp>  // PoeWithStandIns, JointEncoders, ...
 #include <poe/models/vae.hpp>        // Vae<T, Modalities, Posterior, Objective>
 
 #include <poe/optim/adam.hpp>     // Adam over one flat buffer

@@ -13,6 +13,7 @@ struct Right {
 struct Features : Net<Shape<1, 4, 4>, Flatten, Linear<8>, Relu> {};
 struct Decoder : Net<Shape<3>, Linear<16>, Reshape<1, 4, 4>> {};
 struct Head : Sequence<Linear<5>, Relu, GaussianHead<3>> {};
+struct HeadOfLaplace : Sequence<Linear<5>, Relu, LaplaceHead<3>> {};
 template <class Name>
 using Part = Modality<Name, Features, Decoder, Bernoulli>;
 struct Pair : Modalities<Part<Left>, Part<Right>> {};
@@ -30,6 +31,8 @@ void good(Context<float>& ctx) {
   use(Svae<float, Pair, Head>{}, ctx, group);
   use(Vaevae<float, Pair, Head>{}, ctx, group);
   use(VaevaeA<float, Pair, Head>{}, ctx, group);
+  use(Mmvae<float, Pair, Head>{}, ctx, group);
+  use(Mmvae<float, Pair, HeadOfLaplace>{}, ctx, group);
 }
 
 // expect: poe: a Shape has positive extents only
@@ -118,4 +121,24 @@ auto wrong(const Tensor<float, Shape<16>>& x) {
 void wrong(Context<float>& ctx, Variable<float, Shape<6>> logits, View<float, Shape<4>> x) {
   (void)log_likelihood<Bernoulli, float, Shape<6>, Shape<4>, Cpu>(ctx, logits, {&x, 1});
 }
+#endif
+
+// expect: poe: a product of Laplace experts is not a Laplace distribution
+#if CASE == 15
+Svae<float, Pair, HeadOfLaplace> wrong;
+#endif
+
+// expect: poe: a product of Laplace experts is not a Laplace distribution
+#if CASE == 16
+Vae<float, Pair, MixtureOfProducts<HeadOfLaplace>, ParticleBound> wrong;
+#endif
+
+// expect: poe: a product of Laplace experts is not a Laplace distribution
+#if CASE == 17
+Vae<float, Pair, MixtureOfExperts<HeadOfLaplace>, Elbo> wrong;  // divergences of terms are Gaussian
+#endif
+
+// expect: poe: an objective that estimates from particles wants a mixture of experts
+#if CASE == 18
+Vae<float, Pair, UnimodalExperts<Head>, ParticleBound> wrong;
 #endif

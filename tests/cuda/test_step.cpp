@@ -385,6 +385,33 @@ TEST_CASE("close_terms of one launch and of several", "[cuda][small]") {
   check_terms(130);
 }
 
+TEST_CASE("warming terms count by the step of the device", "[cuda][small]") {
+  for (const std::size_t n : {3U, 130U})
+    for (const std::uint32_t steps : {0U, 1U, 10U})
+      for (const std::uint32_t step : {1U, 3U, 9U, 10U, 11U}) {
+        INFO(n << " terms, step " << step << " of " << steps);
+        auto terms = some_terms(n, 5);
+        const auto sums = poe::test::normals<double>(n, 2, 1000);
+        double loss = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+          terms[i].warming = i % 2 == 1;
+          if (terms[i].total == 0) continue;
+          const double factor = i % 2 == 0 || step >= steps ? 1.0 : step / double{10};
+          loss += factor * terms[i].weight * sums[i] / terms[i].total;
+        }
+        poe::Executor<poe::Cuda> on;
+        tests::OnDevice<double> device_sums(sums), means(std::vector<double>(5));
+        tests::OnDevice<double> cold_means(std::vector<double>(5));
+        State state(at_step(step)), cold(at_step(step));
+        poe::close_terms(terms, device_sums.data(), means.data(), state.data(), on, steps);
+        // Means are of what was found, whatever it counts.
+        poe::close_terms(terms, device_sums.data(), cold_means.data(), cold.data(), on);
+        REQUIRE(same_bytes(means.read(on), cold_means.read(on)));
+        REQUIRE(state.read(on).loss ==
+                Approx(loss).epsilon(1e-14 * static_cast<double>(n)).margin(1e-12));
+      }
+}
+
 TEST_CASE("a sum that is not finite stops everything", "[cuda][small]") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double inf = std::numeric_limits<double>::infinity();

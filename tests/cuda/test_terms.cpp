@@ -28,6 +28,11 @@ double tolerance(double terms, double scale) {
   return std::numeric_limits<double>::epsilon() * terms * scale;
 }
 
+/// min(1, step / steps), from its definition.
+double factor_of(std::uint32_t steps, std::uint32_t step) {
+  return steps == 0 ? 1 : std::min(1.0, static_cast<double>(step) / static_cast<double>(steps));
+}
+
 template <class T>
 void check(const std::vector<Part>& parts, int slots) {
   INFO(parts.size() << " parts, " << slots << " slots, bytes of T " << sizeof(T));
@@ -47,7 +52,7 @@ void check(const std::vector<Part>& parts, int slots) {
       at += static_cast<std::size_t>(parts[p].count);
     }
     tests::OnDevice<double> sums(static_cast<std::size_t>(slots) + 1);
-    poe::sum_terms<T>(given, slots, sums.data(), on);
+    poe::sum_terms<T>(given, slots, sums.data(), poe::WarmUp{}, on);
 
     const auto got = sums.read(on);
     const auto slopes = gradient.read(on);
@@ -104,9 +109,55 @@ TEMPLATE_TEST_CASE("terms that are not finite show in their slot alone", "[cuda]
   const std::vector<TermPart<T>> parts = {{device.data(), 100, 0, nullptr, T(0)},
                                           {device.data() + 100, 100, 1, nullptr, T(0)},
                                           {device.data() + 200, 100, 2, nullptr, T(0)}};
-  poe::sum_terms<T>(parts, 3, sums.data(), on);
+  poe::sum_terms<T>(parts, 3, sums.data(), poe::WarmUp{}, on);
   const auto got = sums.read(on);
   REQUIRE(got[0] == 100);
   REQUIRE(std::isnan(got[1]));
   REQUIRE(std::isinf(got[2]));
+}
+
+// On the CPU from the struct; on the device from the struct, or from the step in its memory.
+TEMPLATE_TEST_CASE("slopes of warming parts follow the step", "[cuda][small]", float, double) {
+  using T = TestType;
+  const std::size_t n = 300;
+  const std::vector<T> values(n, T(2));
+  const double weights[] = {0.7, -1.3, 0.7};
+  tests::OnDevice<T> device(values);
+  for (const std::uint32_t steps : {0U, 1U, 7U, 1000U})
+    for (const std::uint32_t step : {1U, 2U, 6U, 7U, 8U, 999U, 1000U, 4000000000U}) {
+      INFO("step " << step << " of " << steps);
+      const auto check = [&](const std::vector<T>& slopes, const std::vector<double>& sums) {
+        for (std::size_t p = 0; p < 3; ++p) {
+          const double factor = p == 1 ? 1 : factor_of(steps, step);  // the second is not warming
+          const double want = static_cast<double>(static_cast<T>(weights[p])) * factor;
+          for (std::size_t i = 0; i < 100; ++i)
+            REQUIRE(std::abs(static_cast<double>(slopes[100 * p + i]) - want) <=
+                    std::abs(want) * static_cast<double>(std::numeric_limits<T>::epsilon()));
+          REQUIRE(sums[p] == 200);
+        }
+      };
+      const auto parts_of = [&](const T* x, T* gradient) {
+        std::vector<TermPart<T>> parts;
+        for (int p = 0; p < 3; ++p)
+          parts.push_back(
+              {x + 100 * p, 100, p, gradient + 100 * p, static_cast<T>(weights[p]), p != 1});
+        return parts;
+      };
+      std::vector<T> slopes(n);
+      std::vector<double> sums(3);
+      poe::Executor<poe::Cpu> cpu;
+      poe::sum_terms<T>(parts_of(values.data(), slopes.data()), 3, sums.data(),
+                        poe::WarmUp{steps, step}, cpu);
+      check(slopes, sums);
+      tests::OnDevice<std::uint32_t> counter(std::vector<std::uint32_t>{step});
+      for (const bool on_device : {false, true}) {
+        poe::Executor<poe::Cuda> on;
+        on.step = on_device ? counter.data() : nullptr;
+        tests::OnDevice<T> gradient(n);
+        tests::OnDevice<double> device_sums(3);
+        poe::sum_terms<T>(parts_of(device.data(), gradient.data()), 3, device_sums.data(),
+                          poe::WarmUp{steps, on_device ? 5U : step}, on);
+        check(gradient.read(on), device_sums.read(on));
+      }
+    }
 }

@@ -4,11 +4,8 @@
 #include <poe/eval/decode.hpp>
 #include <poe/train/trainer.hpp>
 
-#include <cstring>
-
-#include "../digit_model.hpp"
 #include "../files.hpp"
-#include "device.hpp"
+#include "training.hpp"
 
 namespace {
 using namespace poe;
@@ -20,99 +17,49 @@ using SmallSvae = Svae<float, SmallModalities, SmallHead, D>;
 template <class D>
 using SmallVaevae = Vaevae<float, SmallModalities, SmallHead, D>;
 
-constexpr int samples = 26;  // batches of 8, the last of 2
-constexpr int steps_per_epoch = 4;
+constexpr int samples = training_samples, steps_per_epoch = 4;
 
-/// Grey images; the pixels of digits, not their meaning.
-Group<float, SmallModalities> data() {
-  static Tensor<float, Shape<1, 4, 6>> halves[2] = {Tensor<float, Shape<1, 4, 6>>(samples),
-                                                    Tensor<float, Shape<1, 4, 6>>(samples)};
-  for (std::uint32_t h = 0; h < 2; ++h)
-    for (std::size_t i = 0; i < halves[h].flat().size(); ++i)
-      halves[h].flat()[i] = Random{5, h, 0}.uniform<float>(i);
-  return observe<float, SmallModalities>(0, given<Top>(halves[0]), given<Bottom>(halves[1]));
-}
+Group<float, SmallModalities> data() { return grey_images<SmallModalities>(); }
 
 TrainOptions options(double level, const std::filesystem::path& out = ".") {
   TrainOptions o;
   o.epochs = 3;
-  o.supervision.batch = 8;
+  o.supervision.batch = training_batch;
   o.supervision.level = level;
   o.seed = 11;
   o.out = out;
   return o;
 }
 
-/// What a run left behind.
-struct Outcome {
-  std::vector<double> losses;  // summed up to each step
-  std::vector<float> parameters;
-  std::vector<double> terms;
-};
-
-template <class Model>
-Outcome train(const Model& model, const Group<float, SmallModalities>& set, double level, int steps,
-              bool use_graphs = true, bool look_at_each = true) {
-  LearnerOf<Model> learner(model.description(), 11, 1);
-  learner.adam.learning_rate = 2e-3;
-  Streams streams(set.rows, options(level).supervision, Random{11, 1, 0});
-  Steps<Model> run(model, learner, set, streams, 11);
-  if constexpr (std::is_same_v<typename Model::Device, Cuda>) run.use_graphs = use_graphs;
-  Outcome out;
-  for (int s = 0; s < steps; ++s) {
-    run.step();
-    if (look_at_each) out.losses.push_back(run.loss());
-  }
-  for (const auto& row : run.terms().rows()) out.terms.push_back(row.mean());
-  const auto& numbers = learner.state().parameters;
-  out.parameters.assign(numbers.begin(), numbers.end());
-  return out;
-}
-
-bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 }  // namespace
 
 TEST_CASE("100 steps on the device give the losses and terms of the CPU") {
-  const auto options = GENERATE(VaeOptions::paper(), VaeOptions::official());
+  const auto preset = GENERATE(VaeOptions::paper(), VaeOptions::official());
   const double level = GENERATE(1.0, 0.2);  // 0.2: 6 pairs, so that shapes alternate
   const auto compare = [&](const auto& cpu_model, const auto& model) {
-    const Outcome expected = train(cpu_model, data(), level, 100);
-    const Outcome got = train(model, data(), level, 100);
-    REQUIRE(got.terms.size() == expected.terms.size());
-    for (std::size_t s = 0; s < expected.losses.size(); ++s) {
-      INFO("after step " << s + 1);
-      const double before = s == 0 ? 0 : expected.losses[s - 1];
-      const double before_got = s == 0 ? 0 : got.losses[s - 1];
-      const double loss = expected.losses[s] - before;
-      REQUIRE(std::abs((got.losses[s] - before_got) - loss) <= 1e-4 * std::abs(loss));
-    }
-    require_close(got.terms, expected.terms, 1e-4);
+    const auto supervision = options(level).supervision;
+    require_agreement(train(model, supervision, 100), train(cpu_model, supervision, 100));
   };
-  SECTION("SVAE") { compare(SmallSvae<Cpu>(options), SmallSvae<Cuda>(options)); }
-  SECTION("VAEVAE") { compare(SmallVaevae<Cpu>(options), SmallVaevae<Cuda>(options)); }
+  SECTION("SVAE") { compare(SmallSvae<Cpu>(preset), SmallSvae<Cuda>(preset)); }
+  SECTION("VAEVAE") { compare(SmallVaevae<Cpu>(preset), SmallVaevae<Cuda>(preset)); }
 }
 
 TEST_CASE("a graph gives the same bytes as launches one by one, in any order of its branches") {
   const SmallSvae<Cuda> model(VaeOptions::paper());
-  const Outcome eager = train(model, data(), 0.5, 12, false);
-  const Outcome once_more = train(model, data(), 0.5, 12, false);
-  REQUIRE(same_bytes(once_more.parameters, eager.parameters));
+  const auto supervision = options(0.5).supervision;
+  const Outcome eager = train(model, supervision, 12, {.use_graphs = false});
+  require_same(train(model, supervision, 12, {.use_graphs = false}), eager);
   tests::for_each_order([&](const std::string& order) {
     INFO("order: " << order);
-    const Outcome graph = train(model, data(), 0.5, 12);
-    REQUIRE(same_bytes(graph.parameters, eager.parameters));
-    REQUIRE(graph.losses == eager.losses);
-    REQUIRE(graph.terms == eager.terms);
+    require_same(train(model, supervision, 12), eager);
   });
 }
 
 TEST_CASE("looking at the loss changes nothing") {
   const SmallSvae<Cuda> model(VaeOptions::official());
-  const Outcome seen = train(model, data(), 0.5, 9),
-                unseen = train(model, data(), 0.5, 9, true, false);
+  const auto supervision = options(0.5).supervision;
+  const Outcome seen = train(model, supervision, 9),
+                unseen = train(model, supervision, 9, {.look_at_each = false});
   REQUIRE(same_bytes(seen.parameters, unseen.parameters));
   REQUIRE(seen.terms == unseen.terms);
 }
@@ -150,16 +97,19 @@ struct Spoilt {
   Group<float, SmallModalities> group = data();
 
   explicit Spoilt(Streams& streams) {
-    std::vector<std::uint32_t> paired, seen;
-    std::vector<std::vector<std::uint32_t>> unpaired;
+    std::vector<std::uint32_t> tops, seen;
+    SampledBatch batch;
     int bad = -1;
     for (; bad < 0; ++first_step) {
-      streams.batch(0, first_step, paired, unpaired);
-      paired.insert(paired.end(), unpaired[0].begin(), unpaired[0].end());
-      for (const std::uint32_t n : paired)
+      streams.batch(0, first_step, batch);
+      tops.clear();
+      for (const auto& part : batch.parts)
+        if (contains(part.observed, 0))
+          tops.insert(tops.end(), batch.samples_of(part).begin(), batch.samples_of(part).end());
+      for (const std::uint32_t n : tops)
         if (first_step > 0 && std::find(seen.begin(), seen.end(), n) == seen.end())
           bad = static_cast<int>(n);
-      seen.insert(seen.end(), paired.begin(), paired.end());
+      seen.insert(seen.end(), tops.begin(), tops.end());
     }
     --first_step;
     const auto good = std::get<0>(group.x).flat();

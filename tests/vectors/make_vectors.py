@@ -14,8 +14,10 @@ import torch
 import gaussian
 import layers
 import likelihoods
+import mixtures
 import models
 import support
+import zoo
 from recorder import Recorder
 
 
@@ -27,6 +29,8 @@ def main():
     support.check_philox()
     gaussian.check_golden_numbers()
     likelihoods.check_golden_numbers()
+    zoo.check_golden_numbers()
+    mixtures.check_golden_numbers()
 
     record = Recorder()
     layers.layers(record)
@@ -34,6 +38,8 @@ def main():
     files = {
         "layers": (record.tensors, record.metadata),
         "gaussian": gaussian.gaussian_vectors(),
+        "zoo": zoo.zoo_vectors(),
+        "mixtures": mixtures.mixture_vectors(),
     }
     for model in models.MODELS:
         for preset in models.PRESETS:

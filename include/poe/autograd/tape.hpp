@@ -172,6 +172,24 @@ class Tape {
     last_ = nullptr;
   }
 
+  /// Runs f() and at once takes back the gradients of all that it recorded; then forgets it, and
+  /// all memory taken meanwhile. Gradients of variables made before add up from segment to segment
+  /// and go on with backward(). So a long pass needs only the memory of its longest segment; what
+  /// f() is to leave behind it writes into memory that the caller took. Not within a part of
+  /// parallel().
+  template <class F>
+  void segment(F&& f) {
+    struct Outside {
+      Node *&last, *before;
+      ~Outside() { last = before; }
+    };
+    Scratch<Cpu> host(executor_.host());
+    Scratch<Device> values(executor_.values());
+    const Outside outside{last_, std::exchange(last_, nullptr)};
+    f();
+    backward();
+  }
+
   /// Operations recorded since the last reset.
   long size() const { return nodes_; }
 

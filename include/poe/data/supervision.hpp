@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Supervision levels: which samples are paired, and the batches that a training step draws.
+// Supervision: which samples are paired or, sample by sample, which modalities were observed.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <numeric>
-#include <span>
 #include <utility>
 #include <vector>
 
-#include "poe/core/error.hpp"
-#include "poe/core/random.hpp"
+#include <poe/core/error.hpp>
+#include <poe/core/random.hpp>
+#include <poe/models/modality.hpp>
 
 namespace poe {
 
@@ -39,118 +37,86 @@ inline Supervision split_supervision(int samples, double level, const Random& ra
   return {{border, order.end()}, {order.begin(), border}};
 }
 
-/// What the loaders of single modalities draw from. In the paper's code it is every sample.
-enum class UnpairedPool { all, only_unpaired };
+/// What the loader of a single modality draws from: all samples that have this modality, as in the
+/// paper's code, or only those that never show it together with another. A Trainer takes
+/// `as_defined` from the objective (ObjectiveDefaults::singles_from_all); without one it means all.
+enum class UnpairedPool { as_defined, all, only_unpaired };
 
 struct SupervisionOptions {
   double level = 1;
-  UnpairedPool unpaired_pool = UnpairedPool::all;
+  UnpairedPool unpaired_pool = UnpairedPool::as_defined;
   int batch = 100;
   int modalities = 2;
+  /// The modalities in which each sample was observed, for data of which not everything was. Empty:
+  /// all were, in all samples, and `level` says how many samples show them together.
+  std::vector<Subset> masks{};
 };
 
-namespace detail {
-
-/// A source of its own for each member of a family, under a seed drawn from the family's source.
-inline Random member_random(const Random& family, std::uint64_t member) {
-  const Words w = family.block(member);
-  return {(std::uint64_t{w.y} << 32) | w.x, w.z, 0};
+/// Masks of `samples` samples in which each modality is absent with probability `absent`; where all
+/// would be, one of them, chosen uniformly, stays.
+inline std::vector<Subset> random_masks(int samples, int modalities, double absent,
+                                        const Random& random) {
+  expect(samples >= 0, "masks: expected a number of samples, got {}", samples);
+  expect(modalities >= 1 && modalities <= 31, "masks: expected 1 to 31 modalities, got {}",
+         modalities);
+  expect(absent >= 0 && absent <= 1, "masks: expected a probability in [0, 1], got {}", absent);
+  std::vector<Subset> masks(static_cast<std::size_t>(samples));
+  const auto count = static_cast<std::uint32_t>(modalities);
+  std::uint64_t element = 0;
+  for (Subset& mask : masks) {
+    for (int m = 0; m < modalities; ++m)
+      if (random.uniform<double>(element++) >= absent) mask |= only(m);
+    const std::uint32_t stays = random.below(count, element++);
+    if (mask == 0) mask = only(static_cast<int>(stays));
+  }
+  return masks;
 }
 
-/// Batches from a pool without end: epoch after epoch, each in an order of its own, the last batch
-/// of an epoch as short as it comes out.
-class Loader {
- public:
-  Loader(std::vector<std::uint32_t> pool, int batch, const Random& random)
-      : pool_(std::move(pool)),
-        batch_(static_cast<std::size_t>(batch)),
-        batches_((pool_.size() + batch_ - 1) / batch_),
-        random_(random) {}
-
-  /// Batch number `t` since the beginning: a function of t alone. Empty when the pool is. The span
-  /// is good until the next call.
-  std::span<const std::uint32_t> batch(std::uint64_t t) {
-    if (pool_.empty()) return {};
-    const std::uint64_t epoch = t / batches_;
-    if (epoch != epoch_ || order_.empty()) shuffle(epoch);
-    const auto first = static_cast<std::size_t>(t % batches_) * batch_;
-    return std::span(order_).subspan(first, std::min(batch_, order_.size() - first));
-  }
-
- private:
-  void shuffle(std::uint64_t epoch) {
-    expect(epoch <= std::numeric_limits<std::uint32_t>::max(), "a loader ends after 2^32 epochs");
-    order_ = permutation(static_cast<std::uint32_t>(pool_.size()),
-                         random_.at_step(static_cast<std::uint32_t>(epoch)));
-    for (std::uint32_t& index : order_) index = pool_[index];
-    epoch_ = epoch;
-  }
-
-  std::vector<std::uint32_t> pool_;
-  std::size_t batch_, batches_;
-  Random random_;
-  std::vector<std::uint32_t> order_;  // of epoch_, kept because most calls ask for the next batch
-  std::uint64_t epoch_ = 0;
+/// What a run sees of its samples: one description for supervision levels and for masks.
+struct Observations {
+  std::vector<Subset> together;                    // by sample: the modalities seen jointly, or 0
+  std::vector<std::uint32_t> joint;                // samples for the joint loader
+  std::vector<std::vector<std::uint32_t>> single;  // by modality: samples for its own loader
 };
 
-}  // namespace detail
+/// At a supervision level: paired samples show everything together, the others nothing.
+inline Observations observe_pairs(int samples, const SupervisionOptions& options,
+                                  const Random& random) {
+  Supervision supervision = split_supervision(samples, options.level, random);
+  Observations seen;
+  seen.together.resize(static_cast<std::size_t>(samples));
+  for (const std::uint32_t n : supervision.paired) seen.together[n] = all_of(options.modalities);
+  seen.joint = std::move(supervision.paired);
+  std::vector<std::uint32_t>& pool = supervision.unpaired;
+  if (options.unpaired_pool != UnpairedPool::only_unpaired) {
+    pool.resize(static_cast<std::size_t>(samples));
+    std::iota(pool.begin(), pool.end(), 0U);
+  }
+  seen.single.assign(static_cast<std::size_t>(options.modalities), pool);
+  return seen;
+}
 
-/// The batches of a training run: at every step one from the paired loader P and one from the
-/// loader U_m of each modality, each shuffled on its own. An epoch has ceil(samples / batch) steps,
-/// which is one pass of every U_m over all samples; a loader with a smaller pool starts over, newly
-/// shuffled, whenever it is exhausted, so that 60 pairs are one short batch at every step.
-///
-/// A batch is a function of (random, epoch, step): a resumed run goes on as if it had not stopped.
-/// Not for concurrent calls: the orders of the current epochs are kept.
-class Streams {
- public:
-  Streams(int samples, const SupervisionOptions& options, const Random& random)
-      : supervision_(split_supervision(samples, options.level, detail::member_random(random, 0))),
-        steps_(steps(samples, options)),
-        paired_(supervision_.paired, options.batch, detail::member_random(random, 1)) {
-    std::vector<std::uint32_t> pool = supervision_.unpaired;
-    if (options.unpaired_pool == UnpairedPool::all) {
-      pool.resize(static_cast<std::size_t>(samples));
-      std::iota(pool.begin(), pool.end(), 0U);
-    }
+/// By masks: a sample shows its modalities together. With at least two of them (one, in a model of
+/// one modality) it is for the joint loader.
+inline Observations observe_masks(int samples, const SupervisionOptions& options) {
+  const std::vector<Subset>& masks = options.masks;
+  expect(options.level == 1, "masks: expected no supervision level beside them, got {}",
+         options.level);
+  expect(masks.size() == static_cast<std::size_t>(samples),
+         "masks: expected one for each of {} samples, got {}", samples, masks.size());
+  Observations seen{masks, {}, {}};
+  seen.single.resize(static_cast<std::size_t>(options.modalities));
+  for (std::uint32_t n = 0; n < masks.size(); ++n) {
+    expect(masks[n] != 0 && within(masks[n], all_of(options.modalities)),
+           "masks: expected some of {} modalities of sample {}, got the bits {:#b}",
+           options.modalities, n, masks[n]);
+    const bool joint = size_of(masks[n]) > 1 || options.modalities == 1;
+    if (joint) seen.joint.push_back(n);
+    if (joint && options.unpaired_pool == UnpairedPool::only_unpaired) continue;
     for (int m = 0; m < options.modalities; ++m)
-      unpaired_.emplace_back(pool, options.batch,
-                             detail::member_random(random, 2 + static_cast<std::uint64_t>(m)));
+      if (contains(masks[n], m)) seen.single[static_cast<std::size_t>(m)].push_back(n);
   }
-
-  const Supervision& supervision() const { return supervision_; }
-  int steps_per_epoch() const { return steps_; }
-
-  /// Sample indices of one step, both counted from 0; unpaired[m] is the batch of U_m, empty when
-  /// its pool is.
-  void batch(int epoch, int step, std::vector<std::uint32_t>& paired,
-             std::vector<std::vector<std::uint32_t>>& unpaired) {
-    expect(epoch >= 0 && step >= 0 && step < steps_,
-           "streams: expected an epoch from 0 and a step below {}, got epoch {}, step {}", steps_,
-           epoch, step);
-    const std::uint64_t t = static_cast<std::uint64_t>(epoch) * static_cast<std::uint64_t>(steps_) +
-                            static_cast<std::uint64_t>(step);
-    const auto pairs = paired_.batch(t);
-    paired.assign(pairs.begin(), pairs.end());
-    unpaired.resize(unpaired_.size());
-    for (std::size_t m = 0; m < unpaired_.size(); ++m) {
-      const auto single = unpaired_[m].batch(t);
-      unpaired[m].assign(single.begin(), single.end());
-    }
-  }
-
- private:
-  static int steps(int samples, const SupervisionOptions& options) {
-    expect(options.batch >= 1, "streams: expected a batch of at least 1, got {}", options.batch);
-    expect(options.modalities >= 1, "streams: expected at least 1 modality, got {}",
-           options.modalities);
-    return (samples - 1) / options.batch + 1;
-  }
-
-  Supervision supervision_;
-  int steps_;
-  detail::Loader paired_;
-  std::vector<detail::Loader> unpaired_;
-};
+  return seen;
+}
 
 }  // namespace poe

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "poe/eval/chunks.hpp"
-#include "poe/gaussian/algebra.hpp"
 #include "poe/models/vae.hpp"
+#include "poe/particles/density.hpp"
 
 #include <algorithm>
 #include <array>
@@ -32,66 +32,102 @@ struct DecodedAs<V, std::integer_sequence<int, I...>> {
 template <class V>
 using DecodedFrom = DecodedAs<V, std::make_integer_sequence<int, V::modalities>>;
 
-/// Calls f(std::integral_constant<int, I>) for every modality of V, in order.
-template <class V, class F>
-void each_modality_of(F&& f) {
-  [&]<int... I>(std::integer_sequence<int, I...>) { (f(std::integral_constant<int, I>{}), ...); }
-  (std::make_integer_sequence<int, V::modalities>{});
-}
-
 /// The part of a batch of the host where the model's passes want it.
 template <class V>
 typename V::GroupType to_device(Context<typename V::Real, typename V::Device>& ctx,
                                 const typename V::HostGroup& samples) {
   typename V::GroupType copy{samples.observed,  samples.rows,   samples.total,
                              samples.first_row, samples.loader, {}};
-  each_modality_of<V>([&]<int I>(std::integral_constant<int, I>) {
+  each_index<V::modalities>([&]<int I>(std::integral_constant<int, I>) {
     if (contains(samples.observed, I))
       std::get<I>(copy.x) = poe::to_device(ctx, std::get<I>(samples.x));
   });
   return copy;
 }
 
-/// q(z | x_S) of some samples. Where the family has several alternatives for S (several stand-ins),
-/// it is their uniform mixture.
+/// Numbers [first, first + count) of a standard distribution from a source, into `to`.
+template <class T>
+void fill_standard(particles::Distribution distribution, const Random& random, std::uint64_t first,
+                   std::span<T> to) {
+  if (distribution == particles::Distribution::normal) return fill_normal(random, first, to);
+  for (std::size_t i = 0; i < to.size(); ++i)
+    to[i] = particles::LaplaceDensity::noise(random.uniform<T>(first + i));
+}
+
+/// log density of z; `location` null: 0; `log_precision`, -2 log scale, null: 0.
+template <int latent, class T>
+double log_density_of(particles::Distribution distribution, const T* z, const T* location,
+                      const T* log_precision) {
+  T sum = 0;
+  particles::with_density(
+      distribution == particles::Distribution::laplace, [&]<class Density>(Density) {
+        sum = sum_over<T>(latent, [=](int i) {
+          const T m = location == nullptr ? T(0) : location[i];
+          const T l = log_precision == nullptr ? T(0) : log_precision[i];
+          return T(0.5) * l - Density::energy((z[i] - m) * math::exp(T(0.5) * l));
+        });
+      });
+  return static_cast<double>(sum);
+}
+
+/// p(z), on the host.
+template <class V>
+struct Prior {
+  using T = typename V::Real;
+  particles::Distribution distribution;
+  const T* log_precision = nullptr;  // null: all 0
+
+  Prior(const V& model, Context<T, typename V::Device>& ctx) : distribution(model.distribution()) {
+    if (const auto l = model.prior(ctx); l.value != nullptr) log_precision = to_host(ctx, l).data;
+  }
+  /// Codes number first, first + 1, ... of the source: code n is elements n L ... of it.
+  void draw(const Random& random, std::uint64_t first, std::span<T> z) const {
+    fill_standard(distribution, random, first * V::latent, z);
+    for (std::size_t i = 0; i < z.size() && log_precision != nullptr; ++i)
+      z[i] *= math::exp(T(-0.5) * log_precision[i % V::latent]);
+  }
+  double log_density(const T* z) const {
+    return log_density_of<V::latent, T>(distribution, z, nullptr, log_precision);
+  }
+};
+
+/// q(z | x_S) of some samples. Where the family has several alternatives for S (components of a
+/// mixture, several stand-ins), it is their uniform mixture.
 template <class V>
 struct Mixture {
   using T = typename V::Real;
   static constexpr int latent = V::latent;
 
-  std::array<View<T, typename V::Gaussians>, 5> parts;  // location, then log-precision
+  particles::Distribution distribution;
+  // location, then log-precision
+  std::array<View<T, typename V::Gaussians>, Alternatives::most> parts;
   int count = 0;
 
   Mixture(const V& model, Context<T, typename V::Device>& ctx, const typename V::GroupType& samples,
-          Subset given) {
-    using M = typename V::ModalitySet;
-    expect(given != 0 && within(given, samples.observed),
-           "posterior: expected some of the observed modalities '{}', got '{}'",
-           names_of<M>(samples.observed), names_of<M>(given));
-    count = V::PosteriorFamily::posteriors(V::modalities, given).count;
-    for (int a = 0; a < count; ++a)
-      parts[static_cast<std::size_t>(a)] = to_host(ctx, model.posterior(ctx, samples, given, a));
+          Subset given)
+      : distribution(model.distribution()) {
+    const auto all = model.posterior_alternatives(ctx, samples, given);
+    count = static_cast<int>(all.size());
+    for (std::size_t a = 0; a < all.size(); ++a) parts[a] = to_host(ctx, all[a].of);
   }
 
-  /// Draw number `number` of sample `row`: z = location + sigma * epsilon, epsilon being elements
+  /// Draw number `number` of sample `row`: z = location + scale * epsilon, epsilon being elements
   /// number * L ... of the source. The elements from 2^63 on choose among alternatives.
   void draw(int row, std::uint64_t number, const Random& random, T* z) const {
     const std::uint32_t part = count == 1 ? 0
                                           : random.below(static_cast<std::uint32_t>(count),
                                                          (std::uint64_t{1} << 63) + number);
     const T* const q = parts[part].data + offset(row);
-    fill_normal(random, number * latent, std::span<T>(z, latent));
+    fill_standard(distribution, random, number * latent, std::span<T>(z, latent));
     for (int i = 0; i < latent; ++i) z[i] = q[i] + z[i] * math::exp(T(-0.5) * q[latent + i]);
   }
 
   /// log q(z | x_S) of sample `row`.
   double log_density(int row, const T* z) const {
-    double log_p[5], top = -std::numeric_limits<double>::infinity();
+    double log_p[Alternatives::most], top = -std::numeric_limits<double>::infinity();
     for (int a = 0; a < count; ++a) {
       const T* const q = parts[static_cast<std::size_t>(a)].data + offset(row);
-      log_p[a] = static_cast<double>(detail::sum_over<T>(latent, [=](int i) {
-        return gaussian::log_density<T>(z[i], {q[i], q[latent + i]});
-      }));
+      log_p[a] = log_density_of<latent, T>(distribution, z, q, q + latent);
       top = std::max(top, log_p[a]);
     }
     if (count == 1) return log_p[0];
@@ -109,7 +145,7 @@ template <class V, class Decoded>
 void decode_means(const V& model, Context<typename V::Real, typename V::Device>& ctx,
                   View<typename V::Real, typename V::Latent> z, Decoded& out, int first) {
   const auto codes = ctx.tape.constant(poe::to_device(ctx, z));
-  each_modality_of<V>([&]<int I>(std::integral_constant<int, I>) {
+  each_index<V::modalities>([&]<int I>(std::integral_constant<int, I>) {
     using Modality = typename V::template ModalityAt<I>;
     constexpr int size = V::template Sample<I>::size, parameters = Modality::Decoder::Out::size;
     const auto decoded = to_host(ctx, model.template decode<I>(ctx, codes));
@@ -147,7 +183,7 @@ Decoded<V> complete(const V& model, LearnerOf<V>& learner, const typename V::Hos
   return out;
 }
 
-/// The means of all modalities for `count` codes z ~ N(0, I).
+/// The means of all modalities for `count` codes z ~ p(z).
 template <class V>
 Decoded<V> draw_from_prior(const V& model, LearnerOf<V>& learner, int count, const Random& random) {
   using T = typename V::Real;
@@ -157,7 +193,7 @@ Decoded<V> draw_from_prior(const V& model, LearnerOf<V>& learner, int count, con
   const auto pass = [&](Context<T, D>& ctx, int first, int rows) {
     const std::size_t numbers = static_cast<std::size_t>(rows) * V::latent;
     T* const z = ctx.arena().template take<T>(numbers);
-    fill_normal(random, static_cast<std::uint64_t>(first) * V::latent, std::span<T>(z, numbers));
+    detail::Prior<V>(model, ctx).draw(random, static_cast<std::uint64_t>(first), {z, numbers});
     detail::decode_means(model, ctx, {z, rows}, out, first);
   };
   detail::for_each_chunk(learner, count, detail::chunk_rows<D>, pass);

@@ -52,7 +52,7 @@ void add_log_likelihoods(const V& model, Context<typename V::Real, typename V::D
   using T = typename V::Real;
   using D = typename V::Device;
   const auto codes = ctx.tape.constant(poe::to_device(ctx, z));
-  each_modality_of<V>([&]<int I>(std::integral_constant<int, I>) {
+  each_index<V::modalities>([&]<int I>(std::integral_constant<int, I>) {
     if (!contains(target, I)) return;
     using Modality = typename V::template ModalityAt<I>;
     using Sample = typename V::template Sample<I>;
@@ -94,6 +94,7 @@ LogLikelihood importance_log_likelihood(const V& model, LearnerOf<V>& learner,
       learner, samples.rows, chunk, [&](Context<T, D>& ctx, int first, int count) {
         const auto part = detail::to_device<V>(ctx, samples.slice(first, count));
         const detail::Mixture<V> q(model, ctx, part, given);
+        const detail::Prior<V> prior(model, ctx);
         auto* const weights =
             ctx.arena().template take<double>(static_cast<std::size_t>(count) * all);
         for (int done = 0; done < particles; done += pass) {
@@ -107,10 +108,7 @@ LogLikelihood importance_log_likelihood(const V& model, LearnerOf<V>& learner,
             const auto position = static_cast<std::uint64_t>(part.first_row + i / now);
             q.draw(i / now, position * all + static_cast<std::uint64_t>(done + i % now), random,
                    code);
-            const T log_prior = detail::sum_over<T>(V::latent, [=](int l) {
-              return gaussian::log_density<T>(code[l], {T(0), T(0)});
-            });
-            w[i] = static_cast<double>(log_prior) - q.log_density(i / now, code);
+            w[i] = prior.log_density(code) - q.log_density(i / now, code);
           }
           detail::add_log_likelihoods(model, ctx, part, target, {z, codes}, now, w);
           for (int i = 0; i < codes; ++i)

@@ -86,7 +86,7 @@ FilledFigure<GridFigure> reconstruction_grid(const V& model, LearnerOf<V>& learn
   const int columns = static_cast<int>(examples.rows.size());
   auto originals = detail::DecodedFrom<V>::make(columns);
   typename V::HostGroup shown{samples.observed, columns, columns, 0, samples.loader, {}};
-  detail::each_modality_of<V>([&]<int I>(std::integral_constant<int, I>) {
+  each_index<V::modalities>([&]<int I>(std::integral_constant<int, I>) {
     for (int k = 0; k < columns; ++k) {
       const auto row = std::get<I>(samples.x).slice(examples.rows[static_cast<std::size_t>(k)], 1);
       std::copy(row.flat().begin(), row.flat().end(), std::get<I>(originals).row(k).begin());

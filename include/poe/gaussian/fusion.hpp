@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 
 #include <poe/autograd/context.hpp>
 #include <poe/gaussian/plan.hpp>
@@ -27,6 +28,12 @@ struct RowOf {
   bool observed[max_experts];
 };
 
+/// What the log-precision of expert e is less by in a product that shares it.
+template <class T>
+T log_share_of(const Product& product, int e) {
+  return (product.shared >> e & 1U) == 0 ? T(0) : static_cast<T>(std::log(product.share));
+}
+
 /// log_scale of every expert in use, then location and log-precision of every product of one row.
 template <class T, int L>
 void fuse_row(const RowOf<T, L>& row, int experts, std::span<const Product> products,
@@ -43,7 +50,8 @@ void fuse_row(const RowOf<T, L>& row, int experts, std::span<const Product> prod
     for (int e = 0; e < experts; ++e) {
       if ((product.experts >> e & 1U) == 0 || !row.observed[e]) continue;
       const T* const raw = row.expert[e] + L;
-      for (int i = 0; i < L; ++i) l[members][i] = power * log_scale(raw[i], floor);
+      const T less = log_share_of<T>(product, e);
+      for (int i = 0; i < L; ++i) l[members][i] = power * log_scale(raw[i], floor) - less;
       mu[members++] = row.expert[e];
     }
     if (members == 0) {  // the product of nothing is the prior
@@ -92,9 +100,10 @@ void spread_row(const RowOf<T, L>& row, int experts, const Product& product, con
     const T* const mu = row.expert[e];
     const T* const raw = mu + L;
     T* const to = out[e];
+    const T less = log_share_of<T>(product, e);
     for (int i = 0; i < L; ++i) {
       const T s = log_scale(raw[i], floor);
-      const T w = math::exp(power * s - a[i]);
+      const T w = math::exp(power * s - less - a[i]);
       to[i] += w * g[i];
       to[L + i] +=
           w * ((mu[i] - location[i]) * g[i] + g[L + i]) * power * log_scale_slope(raw[i], s);
@@ -270,6 +279,11 @@ Fused<T, L, D> fuse(Context<T, D>& ctx, std::span<const Rows<T, Shape<2 * L>, D>
   for (const Product& p : plan.products)
     expect(count == max_experts || p.experts >> count == 0,
            "fuse: a product of experts {:#b}, but there are {}", p.experts, count);
+  for (const Product& p : plan.products) {
+    expect((p.shared & ~p.experts) == 0, "fuse: a product of experts {:#b} shares experts {:#b}",
+           p.experts, p.shared);
+    expect(p.share > 0 && std::isfinite(p.share), "fuse: experts to the power 1 / {}", p.share);
+  }
   const int products = static_cast<int>(plan.products.size());
   for (const Divergence& k : plan.divergences)
     expect(k.from >= 0 && k.from < products && k.to >= prior && k.to < products,

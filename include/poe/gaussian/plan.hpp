@@ -14,11 +14,15 @@ namespace poe::gaussian {
 /// Experts of one fusion: more than any model here asks for.
 inline constexpr int max_experts = 32;
 
-/// A posterior: the product of the experts whose bits are set, and of N(0, I) if `prior`.
+/// A posterior: the product of the experts whose bits are set, and of N(0, I) if `prior`. Those of
+/// the experts that are `shared` count with the power 1 / share: their precision is divided by it.
+/// With share = k, k of them are one expert, their geometric mean.
 struct Product {
   std::uint32_t experts = 0;
   bool prior = false;
   ScaleLink link{};
+  std::uint32_t shared = 0;
+  double share = 1;
 };
 
 /// The prior N(0, I) as the second argument of a divergence.

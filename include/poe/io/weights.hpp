@@ -44,11 +44,12 @@ void save_weights(const std::filesystem::path& path, std::span<const WeightSecti
 }
 
 /// Fills the sections from a file. Fails, before anything is changed, if a tensor is missing or has
-/// another shape or type, naming it; and, unless `partial`, if the file holds tensors that no
-/// section names: the weights of another model are never taken for this one's.
+/// another shape or type, naming it; and if the file holds a tensor that no section names: the
+/// weights of another model are never taken for this one's. Only tensors whose names begin with
+/// `ignored` may be there besides.
 template <class T>
 void load_weights(const SafetensorsFile& file, const std::string& path,
-                  std::span<const WeightSection<T>> sections, bool partial = false) {
+                  std::span<const WeightSection<T>> sections, std::string_view ignored = {}) {
   for (const WeightSection<T>& s : sections)
     for (const ParameterInfo& info : *s.infos) {
       const std::string name = s.prefix + info.name;
@@ -59,15 +60,14 @@ void load_weights(const SafetensorsFile& file, const std::string& path,
       expect(file.entry(name) == expected, "'{}': tensor '{}': expected {}, got {}", path, name,
              describe(expected), describe(file.entry(name)));
     }
-  if (!partial)
-    for (const TensorEntry& entry : file.entries()) {
-      bool named = false;
-      for (const WeightSection<T>& s : sections)
-        for (const ParameterInfo& info : *s.infos)
-          named = named || entry.name == s.prefix + info.name;
-      expect(named, "'{}': tensor '{}' belongs to no part of this model: weights of another model?",
-             path, entry.name);
-    }
+  for (const TensorEntry& entry : file.entries()) {
+    bool known = !ignored.empty() && entry.name.starts_with(ignored);
+    for (const WeightSection<T>& s : sections)
+      for (const ParameterInfo& info : *s.infos)
+        known = known || entry.name == s.prefix + info.name;
+    expect(known, "'{}': tensor '{}' belongs to no part of this model: weights of another model?",
+           path, entry.name);
+  }
   for (const WeightSection<T>& s : sections)
     for (const ParameterInfo& info : *s.infos) {
       const std::vector<T> values = file.read<T>(s.prefix + info.name);

@@ -21,14 +21,14 @@ struct ViewsOf<T, M, D, std::index_sequence<I...>> {
 };
 }  // namespace detail
 
-/// Samples that were observed in the same modalities: all of them (paired data), one, or any set.
-/// Each group is one loader's batch.
+/// Samples that were observed in the same modalities: all of them (paired data), one, or any set. A
+/// loader's batch is one group, or several where samples were observed differently.
 template <class T, class M, class D = Cpu>
 struct Group {
   Subset observed = 0;
-  int rows = 0;       // samples here
-  int total = 0;      // samples of the loader's batch, of which other ranks may hold the rest
-  int first_row = 0;  // position of the first of them in the loader's batch
+  int rows = 0;              // samples here
+  int total = 0;             // samples of the group, of which other ranks may hold the rest
+  int first_row = 0;         // position of the first of them in the loader's batch
   std::uint32_t loader = 0;  // number of the loader: different loaders draw different noise
   typename detail::ViewsOf<T, M, D,
                            std::make_index_sequence<static_cast<std::size_t>(M::count)>>::Type x;

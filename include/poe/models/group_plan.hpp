@@ -1,13 +1,31 @@
 // SPDX-License-Identifier: MIT
-// What a group of samples needs of a model, by name and number: networks, posteriors, terms.
+// What a group of samples needs of a model: networks, posteriors, terms; and what was computed.
 #pragma once
 
+#include <poe/gaussian/fusion.hpp>
 #include <poe/models/objective.hpp>
 #include <poe/models/posterior.hpp>
 #include <poe/models/term_value.hpp>
 #include <poe/ops/terms.hpp>
 
 namespace poe {
+
+/// The encoder networks that a group needs, and their outputs in the order of the networks.
+template <class Expert>
+struct Encoded {
+  Experts networks = 0;
+  Expert* experts = nullptr;
+  std::size_t count = 0;
+  std::span<const Expert> outputs() const { return {experts, count}; }
+};
+
+/// `count` new objects in the arena.
+template <class A>
+A* take_new(Arena& arena, std::size_t count) {
+  A* const objects = arena.template take<A>(count);
+  for (std::size_t i = 0; i < count; ++i) new (objects + i) A{};
+  return objects;
+}
 
 /// What a loss reports: the values, and the sums that are still to be taken.
 template <class T>
@@ -17,20 +35,37 @@ struct LossReport {
   std::size_t part_count = 0;
 
   void add(const TermPart<T>& part) { parts[part_count++] = part; }
-  /// Weight of one sample of a value in the loss.
+  /// Weight of one number of a value in the loss.
   T weight(int slot) const {
     const TermValue& v = values[static_cast<std::size_t>(slot)];
-    return static_cast<T>(v.weight / v.total);
+    return v.total == 0 ? T(0) : static_cast<T>(v.weight / v.total);
+  }
+
+  /// Takes the sums, and sets the gradients of the parts that have one. -> the values; on the GPU,
+  /// values and device memory of sums.
+  auto sum(Context<T, Cpu>& ctx, const WarmUp& warm_up) const -> std::span<const TermValue> {
+    const double* const sums = sum_parts(ctx, warm_up);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i].sum = sums[i];
+    return values;
+  }
+  auto sum(Context<T, Cuda>& ctx, const WarmUp& warm_up) const -> DeviceTerms {
+    return {values, sum_parts(ctx, warm_up)};
+  }
+
+ private:
+  template <class D>
+  const double* sum_parts(Context<T, D>& ctx, const WarmUp& warm_up) const {
+    double* const sums = ctx.template take_values<double>(values.size());
+    sum_terms<T>({parts, part_count}, static_cast<int>(values.size()), sums, warm_up,
+                 ctx.executor());
+    return sums;
   }
 };
 
-/// The plan of one group for a posterior family and an objective over `modalities` modalities, and
-/// what was computed for it: the experts' outputs and the results of their fusion.
-template <class Posterior, class Objective, int modalities, class ExpertRows, class Fused>
+/// The plan of one group. Its arrays lie in the arena.
+template <class T, int L, class D>
 struct GroupPlan {
-  static constexpr int alternatives = modalities > 1 ? modalities - 1 : 1;
-  static constexpr int max_products = (1 << modalities) * alternatives;
-  static constexpr int max_terms = 128;
+  using Expert = Rows<T, Shape<2 * L>, D>;
 
   /// A posterior of the group: the product of these networks for subset S.
   struct Entry {
@@ -38,57 +73,43 @@ struct GroupPlan {
     int alternative;
     Experts experts;
   };
-  /// A KL or a sample of the fused operation, and the term that wanted it.
+  /// A divergence or a sample of the fused operation, and the value that it adds to.
   struct Request {
-    int term, index, modality;
+    int slot, index, modality;
   };
 
   Terms terms;
-  int first_value = 0;  // of its terms in the list of reported values
-  Experts networks = 0;
-  ExpertRows experts[static_cast<std::size_t>(
-      Posterior::networks(modalities))];  // of the networks in use, in order
-  std::size_t expert_count = 0;
-  Entry products[max_products];
-  int product_count = 0;
-  Request divergences[max_terms * alternatives * alternatives],
-      reconstructions[max_terms * alternatives];
-  int divergence_count = 0, reconstruction_count = 0;
-  Fused fused;
+  Encoded<Expert> encoded;
+  Entry* products = nullptr;
+  Request *divergences = nullptr, *reconstructions = nullptr;
+  int product_count = 0, divergence_count = 0, reconstruction_count = 0;
+  gaussian::Fused<T, L, D> fused;
 
-  static GroupPlan of(Subset observed) {
-    GroupPlan p{};
-    p.terms = Objective::terms(modalities, observed);
-    for (const Term& t : p.terms) {
-      p.add_products(t.from);
-      if (t.divergence && t.to != 0) p.add_products(t.to);
-    }
-    return p;
-  }
-
-  std::span<const ExpertRows> used() const { return {experts, expert_count}; }
-
-  /// The number of the value that reports the term of a request.
-  template <class T>
-  int slot_of(const LossReport<T>& report, const Request& r) const {
-    const Term& t = terms.list[static_cast<std::size_t>(r.term)];
-    for (int i = first_value;; ++i) {
-      const TermValue& v = report.values[static_cast<std::size_t>(i)];
-      if (v.divergence == t.divergence && v.from == t.from &&
-          v.to == (t.divergence ? t.to : only(r.modality)))
-        return i;
-    }
-  }
-
- private:
-  void add_products(Subset s) {
-    for (int i = 0; i < product_count; ++i)
-      if (products[i].subset == s) return;
-    const Alternatives q = Posterior::posteriors(modalities, s);
-    for (int a = 0; a < q.count; ++a) {
-      const Experts e = q.products[static_cast<std::size_t>(a)];
-      products[product_count++] = {s, a, e};
-      networks |= e;
+  /// The posteriors that the terms name, as posteriors(S) says; the networks that these need.
+  template <class F>
+  void choose_products(Arena& arena, F&& posteriors) {
+    for (const bool counting : {true, false}) {
+      if (!counting) products = arena.template take<Entry>(static_cast<std::size_t>(product_count));
+      product_count = 0;
+      Subset seen[2 * std::size(Terms{}.list)];
+      int seen_count = 0;
+      const auto add = [&](Subset s) {
+        if (s == 0) return;
+        for (int i = 0; i < seen_count; ++i)
+          if (seen[i] == s) return;
+        seen[seen_count++] = s;
+        const Alternatives q = posteriors(s);
+        for (int a = 0; a < q.count; ++a) {
+          const Experts e = q.products[static_cast<std::size_t>(a)];
+          if (!counting) products[product_count] = {s, a, e};
+          ++product_count;
+          encoded.networks |= e;
+        }
+      };
+      for (const Term& t : terms) {
+        add(t.from);
+        if (t.divergence) add(t.to);
+      }
     }
   }
 };

@@ -63,8 +63,11 @@ constexpr Subset all_of(int modalities) { return (Subset{1} << modalities) - 1; 
 template <class M>
 std::string names_of(Subset s, const char* separator = ",") {
   std::string text;
-  for (int i = 0; i < M::count; ++i)
-    if (contains(s, i)) text += (text.empty() ? "" : separator) + std::string(M::name(i));
+  for (int i = 0; i < M::count; ++i) {
+    if (!contains(s, i)) continue;
+    if (!text.empty()) text += separator;
+    text += M::name(i);
+  }
   return text;
 }
 

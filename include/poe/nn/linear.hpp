@@ -99,6 +99,13 @@ struct Linear {
 template <int Latent>
 struct GaussianHead : Linear<2 * Latent> {};
 
+/// The same for Laplace experts: locations and raw scales of Laplace distributions. Mixtures of
+/// experts take them; a product of Laplace experts is not a Laplace distribution.
+template <int Latent>
+struct LaplaceHead : Linear<2 * Latent> {
+  static constexpr bool laplace = true;
+};
+
 /// 2-D convolution: (C, H, W) -> (Filters, H', W'), H' = floor((H + 2 pad - kernel) / stride) + 1.
 template <int Filters, Geometry G>
 struct Conv2d {

@@ -60,6 +60,19 @@ template <class L>
 concept FusesRelu = requires {
   L::fuses_relu;
 };
+
+/// Whether the last of some layers makes Laplace experts.
+template <class... Layers>
+inline constexpr bool ends_in_laplace = false;
+template <class L, class... Rest>
+inline constexpr bool ends_in_laplace<L, Rest...> = [] {
+  if constexpr (sizeof...(Rest) > 0)
+    return ends_in_laplace<Rest...>;
+  else if constexpr (requires { L::laplace; })
+    return L::laplace;
+  else
+    return false;
+}();
 }  // namespace detail
 
 /// A layer without parameters.
@@ -77,6 +90,7 @@ template <class... Layers>
 struct Sequence {
   template <class In>
   using Chain = decltype((detail::At<In>{} >> ... >> Layers{}));
+  static constexpr bool laplace = detail::ends_in_laplace<Layers...>;
 
   template <class In>
   static auto apply(In) -> typename detail::Checked<Chain<In>>::Out;

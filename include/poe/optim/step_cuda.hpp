@@ -8,6 +8,7 @@
 #include <span>
 
 #include <poe/cuda/executor.hpp>
+#include <poe/ops/terms.hpp>
 #include <poe/optim/adam.hpp>
 
 namespace poe {
@@ -25,17 +26,20 @@ struct StepState {
   double loss = 0;  // sum over the steps since it was last set to 0
 };
 
-/// A reported term of the step: its sum over `total` samples counts with `weight` in the loss.
+/// A reported term of the step: its sum over `total` samples counts with `weight` in the loss,
+/// times the factor of the warm-up if it is `warming`.
 struct TermShare {
   double total = 0, weight = 0;
   int row = 0;  // of the running means
+  bool warming = false;
 };
 
 /// means[row] += sums[i] / total and state->loss += weight * sums[i] / total for all terms in order
-/// (terms with total 0 are skipped). A sum that is not finite sets the fault bad_term instead, with
-/// the step and the first such i; nothing is added then, or if there was a fault already.
+/// (terms with total 0 are skipped); the warm-up is that of step state->step. A sum that is not
+/// finite sets the fault bad_term instead, with the step and the first such i; nothing is added
+/// then, or if there was a fault already.
 void close_terms(std::span<const TermShare> terms, const double* sums, double* means,
-                 StepState* state, Executor<Cuda>& on);
+                 StepState* state, Executor<Cuda>& on, std::uint32_t warm_up_steps = 0);
 
 /// One step of Adam on n numbers, as AdamStep of step state->step; the gradients are set to zero.
 /// After a fault: nothing but the zeros. A gradient that is not finite sets bad_gradient; the

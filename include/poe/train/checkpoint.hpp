@@ -79,13 +79,13 @@ Metadata load_checkpoint(const std::filesystem::path& path, Learner<T, D>& learn
   return file.metadata();
 }
 
-/// Reads the parameters and running statistics of a checkpoint or of a saved model. -> its
-/// metadata.
+/// Reads the parameters and running statistics of a checkpoint, whose moments are left alone, or
+/// of a saved model. -> its metadata.
 template <class T, class D>
 Metadata load_model(const std::filesystem::path& path, Learner<T, D>& learner) {
   const auto file = SafetensorsFile::open(path);
   load_weights<T>(file, path.string(),
-                  detail::weight_sections(learner.description(), learner.state()), true);
+                  detail::weight_sections(learner.description(), learner.state()), "optimizer.");
   return file.metadata();
 }
 

@@ -3,7 +3,7 @@
 // log reports.
 #pragma once
 
-#include <poe/data/supervision.hpp>
+#include <poe/data/streams.hpp>
 #include <poe/optim/learner.hpp>
 #include <poe/train/terms.hpp>
 
@@ -14,8 +14,43 @@ namespace poe {
 /// The steps of Model on its Device: Steps<Model, Cpu> here, Steps<Model, Cuda> in
 /// steps_cuda.hpp. `streams` decides what a step sees of the data, the learner's count of steps
 /// which one is next.
+///
+/// A group of which a batch has no sample is not handed to the model at all: what was not observed
+/// costs neither a copy nor a pass. A model that leaves something to chance beyond the noise of its
+/// layers and posteriors has `int choices() const`; loss() then takes a third argument, one of the
+/// numbers below choices(), drawn anew for every step.
 template <class Model, class Device = typename Model::Device>
 class Steps;
+
+namespace detail {
+
+/// Random numbers of the noise have other streams.
+inline constexpr std::uint32_t choice_stream = 1U << 26;
+
+/// What step `step`, counted from 1, leaves to chance.
+template <class Model>
+int choice_of(const Model& model, std::uint64_t seed, std::uint32_t step) {
+  if constexpr (requires { model.choices(); })
+    return static_cast<int>(
+        Random{seed, choice_stream, step}.below(static_cast<std::uint32_t>(model.choices()), 0));
+  else
+    return 0;
+}
+template <class Model, class C, class Groups>
+auto loss_of(const Model& model, C& ctx, Groups groups, [[maybe_unused]] int choice) {
+  if constexpr (requires { model.choices(); })
+    return model.loss(ctx, groups, choice);
+  else
+    return model.loss(ctx, groups);
+}
+
+/// The warm-up of a model's options, at step `step`.
+template <class Model>
+WarmUp warm_up_of(const Model& model, std::uint32_t step) {
+  return {model.options.warm_up_steps, step};
+}
+
+}  // namespace detail
 
 /// The ranks of the learner gather a slice of the batch each.
 template <class Model>
@@ -38,16 +73,17 @@ class Steps<Model, Cpu> {
     const long number = learner_.step_count();
     const int per_epoch = streams_.steps_per_epoch();
     streams_.batch(static_cast<int>(number / per_epoch), static_cast<int>(number % per_epoch),
-                   paired_, unpaired_);
+                   batch_);
+    std::erase_if(batch_.parts, [](const auto& part) { return part.rows == 0; });
     // The random step counts from 1: step 0 is that of the initial values.
-    const Random noise{seed_, 0, static_cast<std::uint32_t>(number + 1)};
-    learner_.step(noise, [&](Context<T>& ctx) {
+    const auto step = static_cast<std::uint32_t>(number + 1);
+    const int choice = detail::choice_of(model_, seed_, step);
+    learner_.step(Random{seed_, 0, step}, [&](Context<T>& ctx) {
       const auto rank = static_cast<std::size_t>(ctx.rank);
-      const auto groups = gather(ctx);
-      spans_[rank] = model_.loss(ctx, groups);
+      spans_[rank] = detail::loss_of(model_, ctx, gather(ctx), choice);
       expect_finite<M>(spans_[rank], number + 1);
     });
-    loss_ += terms_.add(spans_);
+    loss_ += terms_.add(spans_, detail::warm_up_of(model_, step).factor());
   }
 
   /// Running means of the terms, and the sum of the losses, since clear().
@@ -64,43 +100,45 @@ class Steps<Model, Cpu> {
   }
 
  private:
-  /// This rank's slice of every loader's batch, copied side by side: the rows of a modality are
-  /// then one batch for the networks that see it.
+  /// This rank's slice of every group, the rows of a modality side by side: they are then one batch
+  /// for the networks that see it.
   std::span<const GroupType> gather(Context<T>& ctx) {
-    constexpr std::size_t loaders = 1 + M::count;
-    GroupType* const groups =
-        new (ctx.arena().template take<GroupType>(loaders)) GroupType[loaders]{};
-    const auto fill = [&](std::size_t g, Subset observed,
-                          const std::vector<std::uint32_t>& indices) {
-      const Slice s = slice_of(static_cast<int>(indices.size()), ctx.rank, learner_.threads());
-      groups[g].observed = observed;
+    const std::size_t count = batch_.parts.size();
+    std::span<GroupType> groups(
+        new (ctx.arena().template take<GroupType>(count)) GroupType[count]{}, count);
+    for (std::size_t g = 0; g < count; ++g) {
+      const SampledBatch::Part& part = batch_.parts[g];
+      const Slice s = slice_of(part.rows, ctx.rank, learner_.threads());
+      groups[g].observed = part.observed;
       groups[g].rows = s.count;
-      groups[g].total = static_cast<int>(indices.size());
-      groups[g].first_row = s.first;
-      groups[g].loader = static_cast<std::uint32_t>(g);
-    };
-    fill(0, all_of(M::count), paired_);
-    for (std::size_t m = 0; m < M::count; ++m) fill(1 + m, only(static_cast<int>(m)), unpaired_[m]);
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (copy_modality<I>(ctx, groups[0], groups[1 + I]), ...);
+      groups[g].total = part.rows;
+      groups[g].first_row = part.first_row + s.first;
+      groups[g].loader = part.loader;
     }
-    (std::make_index_sequence<M::count>{});
-    return {groups, loaders};
+    [&]<std::size_t... I>(std::index_sequence<I...>) { (copy_modality<I>(ctx, groups), ...); }
+    (std::make_index_sequence<static_cast<std::size_t>(M::count)>{});
+    return groups;
   }
 
   template <std::size_t I>
-  void copy_modality(Context<T>& ctx, GroupType& pairs, GroupType& single) {
+  void copy_modality(Context<T>& ctx, std::span<GroupType> groups) {
     constexpr std::size_t size = Model::template Sample<I>::size;
-    T* to = ctx.arena().template take<T>(static_cast<std::size_t>(pairs.rows + single.rows) * size);
-    const auto copy = [&](GroupType& group, const std::vector<std::uint32_t>& indices) {
-      std::get<I>(group.x) = {to, group.rows};
-      for (int r = 0; r < group.rows; ++r, to += size) {
-        const std::uint32_t n = indices[static_cast<std::size_t>(group.first_row + r)];
+    std::size_t rows = 0;
+    for (const GroupType& g : groups)
+      if (contains(g.observed, static_cast<int>(I))) rows += static_cast<std::size_t>(g.rows);
+    T* to = ctx.arena().template take<T>(rows * size);
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      if (!contains(groups[g].observed, static_cast<int>(I))) continue;
+      const SampledBatch::Part& part = batch_.parts[g];
+      std::get<I>(groups[g].x) = {to, groups[g].rows};
+      const auto samples = batch_.samples_of(part).subspan(
+          static_cast<std::size_t>(groups[g].first_row - part.first_row),
+          static_cast<std::size_t>(groups[g].rows));
+      for (const std::uint32_t n : samples) {
         std::copy_n(std::get<I>(data_.x).data + n * size, size, to);
+        to += size;
       }
-    };
-    copy(pairs, paired_);
-    copy(single, unpaired_[I]);
+    }
   }
 
   const Model& model_;
@@ -108,8 +146,7 @@ class Steps<Model, Cpu> {
   GroupType data_;
   Streams& streams_;
   std::uint64_t seed_;
-  std::vector<std::uint32_t> paired_;
-  std::vector<std::vector<std::uint32_t>> unpaired_;
+  SampledBatch batch_;                             // its parts that are not empty
   std::vector<std::span<const TermValue>> spans_;  // by rank
   TermTable terms_;
   double loss_ = 0;

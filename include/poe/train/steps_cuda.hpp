@@ -2,10 +2,11 @@
 // Steps<Model, Cuda>: the whole step as one graph, and a log that is read only when asked for.
 #pragma once
 
-#include <poe/data/supervision.hpp>
 #include <poe/optim/learner_cuda.hpp>
+#include <poe/train/schedule_cuda.hpp>
 #include <poe/train/steps.hpp>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <memory>
@@ -13,11 +14,15 @@
 
 namespace poe {
 
-/// The data lie on the device; once an epoch the indices of all its batches follow. Batches differ
-/// in their sizes (the last of a loader, a small pool), and each combination of sizes is a shape:
-/// its first step is run kernel by kernel, which also finds out how much memory it takes; its
-/// second is captured as a graph (gather, passes, sums, Adam); from then on a step is the launch of
-/// that graph.
+/// The data lie on the device; once an epoch the indices of all its batches follow. Steps differ in
+/// the sizes of their groups (the last batch of a loader, a small pool, masks) and in what the
+/// model leaves to chance, and each combination is a shape. The first step of a shape is run kernel
+/// by kernel, which also finds out how much memory it takes; its second is captured as a graph
+/// (gather, passes, sums, Adam); from then on a step is the launch of that graph.
+///
+/// A graph has memory of its own, as much as a step takes. So only shapes that come up again, in
+/// this epoch or as one of the last, get a graph, and at most `most_graphs` of them; all other
+/// steps, which is most of those of data with masks, are run kernel by kernel in the same memory.
 template <class Model>
 class Steps<Model, Cuda> {
  public:
@@ -27,6 +32,7 @@ class Steps<Model, Cuda> {
 
   /// Without graphs every step is run kernel by kernel.
   bool use_graphs = true;
+  std::size_t most_graphs = 32;
 
   Steps(const Model& model, Learner<T, Cuda>& learner, const typename Model::HostGroup& data,
         Streams& streams, std::uint64_t seed)
@@ -35,7 +41,8 @@ class Steps<Model, Cuda> {
         streams_(streams),
         seed_(seed),
         means_(max_rows),
-        state_(1) {
+        state_(1),
+        schedule_(streams, M::count) {
     each_modality([&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
       const auto samples = std::get<I>(data.x).flat();
       data_[I] = Buffer<T, Cuda>(samples.size());
@@ -49,16 +56,16 @@ class Steps<Model, Cuda> {
     begin_epoch(static_cast<int>(number / per_epoch));
     if (number != next_ || settings() != settings_) begin(number);
     learner_.device();  // what the host has changed goes first
-    const Sizes& sizes = sizes_[static_cast<std::size_t>(number % per_epoch)];
-    auto& shape = shapes_[sizes];
-    if (shape == nullptr) shape = std::make_unique<Shape>();
-    if (!use_graphs || shape->steps == 0)
-      run(*shape, sizes);
-    else if (shape->graph == nullptr)
-      capture(*shape, sizes);
-    if (shape->graph != nullptr) cuda::launch(shape->graph.get(), learner_.stream());
-    ++shape->steps;
-    count(*shape, 1);
+    Key& key = schedule_.key(number);
+    key.back() = detail::choice_of(model_, seed_, static_cast<std::uint32_t>(number + 1));
+    Shape& shape = shape_of(key);
+    if (!use_graphs || shape.tape == nullptr || shape.steps == 0)
+      run(shape, key);
+    else if (shape.graph == nullptr)
+      capture(shape, key);
+    if (shape.graph != nullptr) cuda::launch(shape.graph.get(), learner_.stream());
+    ++shape.steps;
+    count(shape, 1);
     learner_.count_steps(1);
     next_ = number + 1;
   }
@@ -92,9 +99,9 @@ class Steps<Model, Cuda> {
   }
 
  private:
-  static constexpr std::size_t loaders = 1 + static_cast<std::size_t>(M::count);
+  static constexpr auto modalities = static_cast<std::size_t>(M::count);
   static constexpr std::size_t max_rows = 1024;
-  using Sizes = std::array<int, loaders>;
+  using Key = EpochSchedule::Key;  // tells one shape from another
 
   /// What a captured step holds fast: all of it is read when a step is recorded.
   struct Settings {
@@ -108,12 +115,14 @@ class Steps<Model, Cuda> {
   struct DestroyGraph {
     void operator()(cuda::GraphHandle* g) const { cuda::destroy(g); }
   };
-  /// What belongs to one combination of batch sizes.
+  struct DestroyEvent {
+    void operator()(cuda::EventHandle* e) const { cuda::destroy(e); }
+  };
   struct Shape {
     long steps = 0;
     std::vector<int> rows;  // of the table, by term
     std::vector<TermValue> terms;
-    Tape<T, Cuda> tape;  // its addresses are in the graph
+    std::unique_ptr<Tape<T, Cuda>> tape;  // its addresses are in the graph; null: no graph
     std::unique_ptr<cuda::GraphHandle, DestroyGraph> graph;
   };
 
@@ -122,7 +131,7 @@ class Steps<Model, Cuda> {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       (f(std::integral_constant<std::size_t, I>{}), ...);
     }
-    (std::make_index_sequence<static_cast<std::size_t>(M::count)>{});
+    (std::make_index_sequence<modalities>{});
   }
 
   /// Adds `steps` steps to the terms that this shape reports.
@@ -143,20 +152,27 @@ class Steps<Model, Cuda> {
     if (s.fault != 0) fail_step(s);
   }
 
-  const Sizes& sizes_of_step(long number) const {
-    return sizes_[static_cast<std::size_t>(number % streams_.steps_per_epoch())];
+  Shape& shape_of(const Key& key) {
+    const auto [at, is_new] = shapes_.try_emplace(key);
+    if (is_new && use_graphs && schedule_.recurs(key)) {
+      const auto graphs = std::count_if(shapes_.begin(), shapes_.end(),
+                                        [](const auto& s) { return s.second.tape != nullptr; });
+      if (static_cast<std::size_t>(graphs) < most_graphs)
+        at->second.tape = std::make_unique<Tape<T, Cuda>>();
+    }
+    return at->second;
   }
   /// Step s.step went wrong, and those launched after it did nothing.
   [[noreturn]] void fail_step(const StepState& s) {
     const long step = s.step;
-    for (long n = step - 1; n < next_; ++n) count(*shapes_.at(sizes_of_step(n)), -1);
+    for (long n = step - 1; n < next_; ++n) count(shapes_.at(schedule_.key(n)), -1);
     learner_.count_steps(step - 1 - next_);
     next_ = -1;
     expect((s.fault & StepState::bad_data) == 0,
            "training step {}: an id or a class is outside its range", step);
     expect((s.fault & StepState::bad_gradient) == 0,
            "training step {}: a gradient is not finite although the loss was", step);
-    const Shape& shape = *shapes_.at(sizes_of_step(step - 1));
+    const Shape& shape = shapes_.at(schedule_.key(step - 1));
     fail(
         "training step {}: the term {} is not finite: a learning rate that is too large, or bad "
         "data?",
@@ -172,78 +188,56 @@ class Steps<Model, Cuda> {
     }
     StepState s;
     s.step = static_cast<std::uint32_t>(number + 1);
-    s.first_step = first_step();
+    s.first_step = schedule_.first_step();
     s.loss = loss_;
     cuda::upload(state_.data(), &s, sizeof s, learner_.stream());
   }
-  std::uint32_t first_step() const {
-    return static_cast<std::uint32_t>(epoch_) *
-               static_cast<std::uint32_t>(streams_.steps_per_epoch()) +
-           1;
-  }
-
-  /// Makes the schedule of an epoch: for every step the batches of all loaders, one after the
-  /// other, each in `slot` places.
   void begin_epoch(int epoch) {
-    if (epoch == epoch_) return;
+    if (epoch == schedule_.epoch()) return;
     read();  // a step that went wrong is one of the epoch that ends
-    epoch_ = epoch;
-    const auto steps = static_cast<std::size_t>(streams_.steps_per_epoch());
-    std::vector<std::vector<std::uint32_t>> unpaired, batches;
-    std::vector<std::uint32_t> paired, flat;
-    sizes_.assign(steps, {});
-    int slot = 1;
-    for (std::size_t s = 0; s < steps; ++s) {
-      streams_.batch(epoch, static_cast<int>(s), paired, unpaired);
-      for (std::size_t l = 0; l < loaders; ++l) {
-        batches.push_back(l == 0 ? paired : unpaired[l - 1]);
-        sizes_[s][l] = static_cast<int>(batches.back().size());
-        slot = std::max(slot, sizes_[s][l]);
-      }
-    }
-    flat.resize(batches.size() * static_cast<std::size_t>(slot));
-    for (std::size_t b = 0; b < batches.size(); ++b)
-      std::copy(batches[b].begin(), batches[b].end(),
-                flat.begin() + static_cast<std::ptrdiff_t>(b) * slot);
-    if (schedule_.size() < flat.size() || slot != slot_) {  // both are in the graphs
-      cuda::synchronise(learner_.stream());
-      shapes_.clear();
-      schedule_ = Buffer<std::uint32_t, Cuda>(flat.size());
-      slot_ = slot;
-    }
-    cuda::upload(schedule_.data(), flat.data(), flat.size() * sizeof(std::uint32_t),
-                 learner_.stream());
-    const std::uint32_t first = first_step();
+    std::erase_if(shapes_, [](const auto& s) { return s.second.tape == nullptr; });
+    const auto choice = [&](std::uint32_t step) { return detail::choice_of(model_, seed_, step); };
+    schedule_.begin(epoch, choice, learner_.stream());
+    const std::uint32_t first = schedule_.first_step();
     cuda::upload(&state_.data()->first_step, &first, sizeof first, learner_.stream());
   }
 
-  void run(Shape& shape, const Sizes& sizes) {
-    cuda::synchronise(learner_.stream());
+  /// Kernel by kernel, after all that the learner's stream has to do, and before what it gets next.
+  void run(Shape& shape, const Key& key) {
+    Tape<T, Cuda>& tape = shape.tape != nullptr ? *shape.tape : passing_;
+    tape.reset();
+    const cuda::Stream stream = tape.executor().stream();
+    cuda::record(reached_.get(), learner_.stream());
+    cuda::wait(stream, reached_.get());
     try {
-      pass(shape, sizes);
+      pass(shape, tape, key);
     } catch (...) {
-      learner_.clean_up(shape.tape.executor());
+      learner_.clean_up(tape.executor());
       next_ = -1;
       throw;
     }
-    cuda::synchronise(shape.tape.executor().stream());
+    cuda::record(reached_.get(), stream);
+    cuda::wait(learner_.stream(), reached_.get());
   }
-  void capture(Shape& shape, const Sizes& sizes) {
-    shape.tape.reset();  // the memory of the first step, in one piece
-    const cuda::Stream stream = shape.tape.executor().stream();
+  void capture(Shape& shape, const Key& key) {
+    Tape<T, Cuda>& tape = *shape.tape;
+    cuda::synchronise(learner_.stream());
+    tape.reset();  // the memory of the first step, in one piece
+    const cuda::Stream stream = tape.executor().stream();
     cuda::begin_capture(stream);
     try {
-      pass(shape, sizes);
+      pass(shape, tape, key);
     } catch (...) {
       cuda::abandon_capture(stream);
+      learner_.clean_up(tape.executor());
+      next_ = -1;
       throw;
     }
     shape.graph.reset(cuda::end_capture(stream));
   }
 
   /// Everything that a step does.
-  void pass(Shape& shape, const Sizes& sizes) {
-    Tape<T, Cuda>& tape = shape.tape;
+  void pass(Shape& shape, Tape<T, Cuda>& tape, const Key& key) {
     tape.reset();
     tape.recording = true;
     Executor<Cuda>& on = tape.executor();
@@ -251,7 +245,7 @@ class Steps<Model, Cuda> {
     on.fault = &state_.data()->fault;
     Context<T, Cuda> ctx = learner_.context(tape, Mode::train, Random{seed_, 0, 0});
     ctx.gradients = learner_.device().gradients.data();
-    const DeviceTerms terms = model_.loss(ctx, gather(ctx, sizes));
+    const DeviceTerms terms = detail::loss_of(model_, ctx, gather(ctx, key), key.back());
     tape.backward();
     close(shape, terms, on);
     learner_.update(state_.data(), on);
@@ -264,36 +258,49 @@ class Steps<Model, Cuda> {
     shape.terms.assign(terms.terms.begin(), terms.terms.end());
     for (const TermValue& t : terms.terms) {
       const int row = t.total == 0 ? 0 : terms_.row_of(t);
-      shares.push_back({static_cast<double>(t.total), t.weight, row});
+      shares.push_back({static_cast<double>(t.total), t.weight, row, t.warming});
       if (t.total != 0) shape.rows.push_back(row);
     }
     expect(terms_.rows().size() <= max_rows, "a loss of at most {} terms, got {}", max_rows,
            terms_.rows().size());
-    close_terms(shares, terms.sums, means_.data(), state_.data(), on);
+    close_terms(shares, terms.sums, means_.data(), state_.data(), on,
+                detail::warm_up_of(model_, 1).steps);
   }
 
-  /// The batch of every loader, side by side for each modality.
-  std::span<const GroupType> gather(Context<T, Cuda>& ctx, const Sizes& sizes) {
+  /// The groups that have samples; the rows of a modality side by side.
+  std::span<const GroupType> gather(Context<T, Cuda>& ctx, const Key& key) {
+    const std::vector<SampledBatch::Part>& parts = schedule_.parts();
     GroupType* const groups =
-        new (ctx.arena().template take<GroupType>(loaders)) GroupType[loaders]{};
-    for (std::size_t l = 0; l < loaders; ++l) {
-      groups[l].observed = l == 0 ? all_of(M::count) : only(static_cast<int>(l) - 1);
-      groups[l].rows = groups[l].total = sizes[l];
-      groups[l].loader = static_cast<std::uint32_t>(l);
+        new (ctx.arena().template take<GroupType>(parts.size())) GroupType[parts.size()]{};
+    std::size_t count = 0;
+    std::uint32_t loader = 0;
+    int position = 0;
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      if (parts[p].loader != std::exchange(loader, parts[p].loader)) position = 0;
+      if (key[p] == 0) continue;
+      GroupType& group = groups[count++];
+      group.observed = parts[p].observed;
+      group.rows = group.total = key[p];
+      group.first_row = std::exchange(position, position + key[p]);
+      group.loader = loader;
     }
     each_modality([&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
       constexpr int size = Model::template Sample<I>::size;
-      const int rows = sizes[0] + sizes[1 + I];
+      const auto sees = [](const GroupType& g) {
+        return contains(g.observed, static_cast<int>(I));
+      };
+      int rows = 0;
+      for (std::size_t g = 0; g < count; ++g) rows += sees(groups[g]) ? groups[g].rows : 0;
       T* to = ctx.template take_values<T>(static_cast<std::size_t>(rows) * size);
-      for (const std::size_t l : {std::size_t{0}, 1 + I}) {
-        std::get<I>(groups[l].x) = {to, sizes[l]};
-        if (sizes[l] > 0)
-          gather_rows<T>(data_[I].data(), size, schedule_.data(), slot_ * static_cast<int>(loaders),
-                         slot_ * static_cast<int>(l), sizes[l], state_.data(), to, ctx.executor());
-        to += static_cast<std::ptrdiff_t>(sizes[l]) * size;
-      }
+      gather_rows<T>(data_[I].data(), size, schedule_.indices(), schedule_.stride(),
+                     schedule_.offset(I), rows, state_.data(), to, ctx.executor());
+      for (std::size_t g = 0; g < count; ++g)
+        if (sees(groups[g])) {
+          std::get<I>(groups[g].x) = {to, groups[g].rows};
+          to += static_cast<std::ptrdiff_t>(groups[g].rows) * size;
+        }
     });
-    return {groups, loaders};
+    return {groups, count};
   }
 
   const Model& model_;
@@ -301,14 +308,15 @@ class Steps<Model, Cuda> {
   Streams& streams_;
   std::uint64_t seed_;
   Settings settings_{};
-  std::array<Buffer<T, Cuda>, static_cast<std::size_t>(M::count)> data_;
+  std::array<Buffer<T, Cuda>, modalities> data_;
   Buffer<double, Cuda> means_;  // by row of the table
   Buffer<StepState, Cuda> state_;
-  Buffer<std::uint32_t, Cuda> schedule_;
-  int epoch_ = -1, slot_ = 0;
-  long next_ = -1;            // the step that the device would take; below 0: it must be told
-  std::vector<Sizes> sizes_;  // by step of the epoch
-  std::map<Sizes, std::unique_ptr<Shape>> shapes_;
+  EpochSchedule schedule_;
+  long next_ = -1;  // the step that the device would take; below 0: it must be told
+  std::map<Key, Shape> shapes_;
+  Tape<T, Cuda> passing_;  // of steps without a graph
+  std::unique_ptr<cuda::EventHandle, DestroyEvent> reached_{
+      cuda::create_event(cuda::EventUse::order)};
   TermTable terms_;
   double loss_ = 0;  // when it was last read
 };

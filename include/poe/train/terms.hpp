@@ -22,15 +22,16 @@ class TermTable {
     double mean() const { return steps == 0 ? 0 : sum / static_cast<double>(steps); }
   };
 
-  /// Adds one step: the ranks' parts of every term, summed in rank order. -> the loss of the step.
-  double add(std::span<const std::span<const TermValue>> ranks) {
+  /// Adds one step: the ranks' parts of every term, summed in rank order. -> the loss of the step,
+  /// in which terms that are warming up count `warm_up` times.
+  double add(std::span<const std::span<const TermValue>> ranks, double warm_up = 1) {
     double loss = 0;
     for (std::size_t i = 0; i < ranks[0].size(); ++i) {
       TermValue term = ranks[0][i];
       if (term.total == 0) continue;  // a loader without data
       for (std::size_t r = 1; r < ranks.size(); ++r) term.sum += ranks[r][i].sum;
       const double mean = term.sum / term.total;
-      loss += term.weight * mean;
+      loss += term.weight * (term.warming ? warm_up : 1) * mean;
       Row& row = rows_[static_cast<std::size_t>(row_of(term))];
       row.sum += mean;
       ++row.steps;

@@ -2,7 +2,7 @@
 // Trainer: the loop over epochs and steps, its log, its checkpoints.
 #pragma once
 
-#include <poe/data/supervision.hpp>
+#include <poe/data/streams.hpp>
 #include <poe/io/jsonl.hpp>
 #include <poe/train/checkpoint.hpp>
 #include <poe/train/interrupt.hpp>
@@ -17,7 +17,7 @@ namespace poe {
 /// Settings of a run that are not the model's.
 struct TrainOptions {
   int epochs = 10;
-  SupervisionOptions supervision{};  // level, pool of the unimodal loaders, batch
+  SupervisionOptions supervision{};  // level or masks, pool of the unimodal loaders, batch
   std::uint64_t seed = 1;
   std::filesystem::path out;  // directory of the log and the checkpoints
   Metadata identity{};        // what a resumed run must have in common with this one
@@ -30,11 +30,11 @@ struct Scores {
   double selection = 0;
 };
 
-/// Trains a model: every step draws a batch of pairs and one of each single modality (see Streams),
-/// one loader a group. Writes into `out`
-///   metrics.jsonl            one object per epoch: loss, every term by name, scores, seconds,
-///   samples_per_second checkpoint.safetensors   after each epoch and on interruption: the whole
-///   state best.safetensors         the parameters of the best epoch so far
+/// Trains a model: every step draws a batch of samples seen in several modalities and one of each
+/// single modality (see Streams). Writes three files into `out`: metrics.jsonl, one object per
+/// epoch with the loss, every term by name, the scores, seconds and samples per second;
+/// checkpoint.safetensors, the whole state, after each epoch and on interruption; best.safetensors,
+/// the parameters of the best epoch so far.
 /// A run that goes on from its checkpoint ends with the same bytes as one that was never stopped.
 template <class Model>
 class Trainer {
@@ -45,12 +45,12 @@ class Trainer {
   using LearnerType = Learner<T, typename Model::Device>;
   using Validate = std::function<Scores(LearnerType&)>;
 
-  /// `data`: all training samples, every modality observed; the streams decide what is seen of
-  /// them.
+  /// `data`: all training samples, with numbers for every modality; the streams decide what is seen
+  /// of them, and where masks say that a modality is absent, its numbers are never read.
   Trainer(const Model& model, LearnerType& learner, const Samples& data, TrainOptions options)
       : learner_(learner),
         options_(std::move(options)),
-        streams_(data.rows, with_modalities(options_.supervision), Random{options_.seed, 1, 0}),
+        streams_(data.rows, resolved(model, options_.supervision), Random{options_.seed, 1, 0}),
         steps_(model, learner, data, streams_, options_.seed) {}
 
   std::filesystem::path checkpoint() const { return options_.out / "checkpoint.safetensors"; }
@@ -93,8 +93,10 @@ class Trainer {
   double epoch_loss() { return steps_.loss(); }
 
  private:
-  static SupervisionOptions with_modalities(SupervisionOptions s) {
+  static SupervisionOptions resolved(const Model& model, SupervisionOptions s) {
     s.modalities = M::count;
+    if (s.unpaired_pool == UnpairedPool::as_defined)
+      s.unpaired_pool = model.singles_from_all() ? UnpairedPool::all : UnpairedPool::only_unpaired;
     return s;
   }
 
@@ -136,7 +138,7 @@ class Trainer {
     line["epoch"] = number;
     line["loss"] = loss;
     for (const TermTable::Row& row : steps_.terms().rows())
-      line["terms"][row.term.template name<M>()] = row.mean();
+      if (row.steps > 0) line["terms"][row.term.template name<M>()] = row.mean();
     for (const auto& [name, value] : scores.values) line[name] = value;
     line["seconds"] = seconds;
     line["samples_per_second"] = steps * options_.supervision.batch / seconds;
@@ -170,8 +172,8 @@ class Trainer {
       for (std::size_t i = 0; i < terms.rows().size(); ++i) {
         const TermTable::Row& r = terms.rows()[i];
         meta[fmt::format("term.{}", i)] =
-            fmt::format("{} {} {} {} {} {}", int{r.term.divergence}, r.term.from, r.term.to,
-                        int{r.term.paired}, r.steps, exact_text(r.sum));
+            fmt::format("{} {} {} {} {} {}", r.term.divergence + 2 * r.term.estimate, r.term.from,
+                        r.term.to, int{r.term.paired}, r.steps, exact_text(r.sum));
       }
     return meta;
   }
@@ -180,12 +182,13 @@ class Trainer {
     for (std::size_t i = 0; steps > 0 && meta.contains(fmt::format("term.{}", i)); ++i) {
       const std::string& text = meta.at(fmt::format("term.{}", i));
       TermTable::Row r;
-      int divergence = 0, paired = 0;
+      int kind = 0, paired = 0;
       double sum = 0;
-      expect(std::sscanf(text.c_str(), "%d %u %u %d %ld %lf", &divergence, &r.term.from, &r.term.to,
+      expect(std::sscanf(text.c_str(), "%d %u %u %d %ld %lf", &kind, &r.term.from, &r.term.to,
                          &paired, &r.steps, &sum) == 6,
              "'{}': metadata 'term.{}': expected six numbers, got '{}'", path, i, text);
-      r.term.divergence = divergence != 0;
+      r.term.divergence = kind == 1;
+      r.term.estimate = kind == 2;
       r.term.paired = paired != 0;
       r.sum = sum;
       terms.rows().push_back(r);

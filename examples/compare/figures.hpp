@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+// Which figures a comparison shows: charts of related test figures, made from their names alone.
+#pragma once
+
+#include "chart.hpp"
+
+namespace compare {
+
+/// A chart, and its drawing in both formats.
+struct Figure {
+  Chart chart;
+  Drawing drawing;
+};
+
+namespace detail {
+
+/// Group and rest of a name: "accuracy" and "top" of accuracy_top, "log_likelihood" and
+/// "log_p(top)" of log_likelihood.log_p(top).mean.
+inline std::pair<std::string, std::string> parts_of(std::string name) {
+  if (name.ends_with(".mean")) name.resize(name.size() - 5);
+  std::size_t cut = name.find('.', 1);
+  if (cut == std::string::npos) cut = name.find('_', 1);
+  if (cut == std::string::npos) return {name, name};
+  return {name.substr(0, cut), name.substr(cut + 1)};
+}
+
+inline std::string words(std::string name) {
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
+/// What the runs call their data: " on MNIST"; empty where they say nothing.
+inline std::string on_data(const Plan& plan) {
+  for (const Run& run : plan.runs)
+    if (const auto data = run.summary.find("data"); data != run.summary.end() &&
+                                                    data->is_object() && data->contains("title") &&
+                                                    data->at("title").is_string())
+      return " on " + data->at("title").get<std::string>();
+  return "";
+}
+
+/// What the subtitle says of the data, of the mean and of the band.
+inline std::string explanation(const Plan& plan) {
+  const bool by_model = plan.levels.size() == 1;
+  std::string text = plan.program.filename().string() + on_data(plan);
+  if (by_model) text += fmt::format(", supervision {}", percent(plan.levels[0]));
+  if (plan.seeds.size() == 1) return text + fmt::format("; seed {}", plan.seeds[0]);
+  const bool complete = plan.count(State::finished) == plan.runs.size();
+  text += fmt::format("; mean of {}{} seeds", complete ? "" : "up to ", plan.seeds.size());
+  return text + (by_model ? ", bar: ± one standard deviation, small dots: the seeds"
+                          : ", band: ± one standard deviation");
+}
+
+inline bool all_shares(const Metric& metric) {
+  for (const Cell& cell : metric.cells)
+    for (const double v : cell.values)
+      if (v < 0 || v > 1) return false;
+  return true;
+}
+
+}  // namespace detail
+
+/// One chart for each group of measured figures; both must outlive it.
+inline std::vector<Chart> charts_of(const Plan& plan, const Table& table) {
+  std::vector<Chart> charts;
+  for (const Metric& metric : table.metrics) {
+    if (!metric.measured) continue;
+    const auto [group, rest] = detail::parts_of(metric.name);
+    const std::string name = detail::words(group);
+    auto chart =
+        std::find_if(charts.begin(), charts.end(), [&](const Chart& c) { return c.name == name; });
+    if (chart == charts.end()) {
+      const std::string by = plan.levels.size() == 1 ? "model" : "supervision";
+      chart = charts.insert(chart, {.name = name,
+                                    .title = name + " by " + by,
+                                    .subtitle = detail::explanation(plan),
+                                    .panels = {},
+                                    .metrics = {},
+                                    .plan = &plan});
+      if (chart->title[0] >= 'a' && chart->title[0] <= 'z')
+        chart->title[0] = static_cast<char>(chart->title[0] - 'a' + 'A');
+    }
+    chart->panels.push_back(detail::words(rest));
+    chart->metrics.push_back(&metric);
+    chart->shares = chart->shares && detail::all_shares(metric);
+  }
+  return charts;
+}
+
+/// The name of a chart's files, without their ending.
+inline std::string file_name(const Chart& chart) {
+  std::string name = chart.name;
+  for (char& c : name)
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))) c = '_';
+  return name;
+}
+
+inline std::vector<Figure> figures_of(const Plan& plan, const Table& table) {
+  std::vector<Figure> figures;
+  for (Chart& chart : charts_of(plan, table)) {
+    Drawing drawing = draw(chart);
+    figures.push_back({std::move(chart), std::move(drawing)});
+  }
+  return figures;
+}
+
+}  // namespace compare

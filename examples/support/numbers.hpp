@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// Checks of numbers on a command line that CLI11 lets pass.
+#pragma once
+
+#include <cmath>
+#include <cstdlib>
+#include <string>
+
+namespace examples {
+
+/// For numbers that cannot be negative: CLI11 reads "-1" as 2^64 - 1.
+inline std::string no_minus(const std::string& text) {
+  return text.find('-') == std::string::npos ? "" : "expected no negative number, got " + text;
+}
+
+/// For numbers in a range: none of its bounds keeps NaN out.
+inline std::string finite(const std::string& text) {
+  return std::isfinite(std::strtod(text.c_str(), nullptr)) ? ""
+                                                           : "expected a finite number, got " + text;
+}
+
+}  // namespace examples
