@@ -89,7 +89,7 @@ int compare_models(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--seeds", plan.seeds)
       ->delimiter(',')
-      ->check(examples::no_minus)
+      ->check(examples::not_negative)
       ->capture_default_str();
   app.add_option("--for", own,
                  "options of one model's runs, as in 'mmvae=--lr 1e-3'; with --model among them, "

@@ -155,5 +155,5 @@ TEST_CASE("options that an objective cannot follow are refused") {
   };
   CHECK(std::isfinite(run({})));
   CHECK_THROWS_WITH(run({.warm_up_steps = 5}), Contains("warm_up_steps"));
-  CHECK_THROWS_WITH(run({.particles = 0}), Contains("particles: expected at least 1, got 0"));
+  CHECK_THROWS_WITH(run({.particles = 0}), Contains("particles: expected 1 to 1985, got 0"));
 }

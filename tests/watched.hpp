@@ -30,6 +30,7 @@ struct Watched {
 
   const Description<Real>& description() const { return model.description(); }
   int choices() const { return choice_count; }
+  bool singles_from_all() const { return model.singles_from_all(); }
   auto loss(Context<Real, Device>& ctx, std::span<const GroupType> groups, int choice) const {
     if (ctx.rank == 0) before(groups, choice);
     return model.loss(ctx, groups);

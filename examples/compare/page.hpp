@@ -166,7 +166,8 @@ inline std::string repeat_html(const Plan& plan, const std::string& command) {
   return fmt::format(
       "<section>\n<h2>To repeat it</h2>\n<pre>{}</pre>\n"
       "<p class=\"note\">Each run is <code>{}</code> with its own --model, --supervision, --seed, "
-      "--out, and what --for adds. {}The page was made by compare {} with cairo {}.</p>\n</section>\n",
+      "--out, and what --for adds. {}The page was made by compare {} with cairo "
+      "{}.</p>\n</section>\n",
       escaped(command), escaped(shell_text(shared)),
       made.empty() ? "" : "The runs were made by version " + escaped(made) + ". ", poe::version,
       cairo_version_string());

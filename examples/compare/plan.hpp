@@ -42,7 +42,7 @@ struct Plan {
   std::vector<std::string> models;
   std::vector<double> levels;  // shares in (0, 1], ascending
   std::vector<std::uint64_t> seeds;
-  std::vector<std::string> options = {};  // given to every run
+  std::vector<std::string> options = {};                     // given to every run
   std::map<std::string, std::vector<std::string>> own = {};  // by model: given to its runs
   std::vector<Run> runs = {};
 
@@ -163,8 +163,9 @@ inline void check_options(const std::vector<std::string>& options, std::string_v
   for (const std::string& option : options)
     for (const std::string_view own :
          {"--model", "--supervision", "--seed", "--out", "--resume", "--eval"})
-      poe::expect(option.substr(0, option.find('=')) != own || (may_name_model && option == "--model"),
-                  "{} stands {}, but every run gets its own", own, where);
+      poe::expect(
+          option.substr(0, option.find('=')) != own || (may_name_model && option == "--model"),
+          "{} stands {}, but every run gets its own", own, where);
 }
 
 /// State of a run from what is on disk.

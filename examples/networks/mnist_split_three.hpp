@@ -11,8 +11,8 @@ using digit_parts::Top, digit_parts::Middle, digit_parts::Bottom, digit_parts::H
 
 using ThirdDigit = Shape<1, 9, 28>;  // channels, height, width
 
-// The published decoder gets its ninth row from output_pad, where no tap of the last layer reaches: it
-// is sigmoid(bias) throughout, a line below every third that is generated.
+// The published decoder gets its ninth row from output_pad, where no tap of the last layer reaches:
+// it is sigmoid(bias) throughout, a line below every third that is generated.
 // clang-format off
 struct Features : digit_parts::Features<ThirdDigit> {};
 struct Decoder : Net<Shape<latent>,                                          // a layer says what it makes;

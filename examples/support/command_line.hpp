@@ -73,7 +73,7 @@ inline void add_options(CLI::App& app, Options& o) {
   app.add_option("--lr", o.learning_rate, "learning rate of Adam")
       ->check(CLI::PositiveNumber)
       ->check(finite);
-  app.add_option("--seed", o.seed)->check(no_minus);
+  app.add_option("--seed", o.seed)->check(not_negative);
   app.add_option("--threads", o.threads, "0: one for each core")->check(CLI::Range(0, 1024));
   app.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
   app.add_option("--conv", o.convolution, "who computes convolutions on a GPU; auto: the faster")
@@ -195,15 +195,24 @@ int run_program(int argc, char** argv, const std::string& title, F&& program) {
 
 /// The options as they are written to config.json.
 inline poe::Json to_json(const Options& o) {
-  poe::Json json = {{"model", o.model},        {"preset", o.preset},
-                    {"data", o.data.string()}, {"supervision", o.supervision},
-                    {"unpaired", o.pool},      {"missing", o.missing},
-                    {"epochs", o.epochs},      {"warm-up", o.warm_up},
-                    {"batch", o.batch},        {"lr", o.learning_rate},
-                    {"seed", o.seed},          {"threads", o.threads},
-                    {"device", o.device},      {"conv", o.convolution},
-                    {"linear", o.linear},      {"math", o.math},
-                    {"limit", o.limit},        {"oracle", o.oracle},
+  poe::Json json = {{"model", o.model},
+                    {"preset", o.preset},
+                    {"data", o.data.string()},
+                    {"supervision", o.supervision},
+                    {"unpaired", o.pool},
+                    {"missing", o.missing},
+                    {"epochs", o.epochs},
+                    {"warm-up", o.warm_up},
+                    {"batch", o.batch},
+                    {"lr", o.learning_rate},
+                    {"seed", o.seed},
+                    {"threads", o.threads},
+                    {"device", o.device},
+                    {"conv", o.convolution},
+                    {"linear", o.linear},
+                    {"math", o.math},
+                    {"limit", o.limit},
+                    {"oracle", o.oracle},
                     {"importance-samples", o.importance_samples},
                     {"importance-digits", o.importance_digits},
                     {"version", poe::version}};

@@ -70,8 +70,9 @@ inline void add_model_options(CLI::App& app, ModelOptions& o) {
 /// A model that is not there, or an option of another one, is refused.
 inline void check_model_options(const CLI::App& app, const std::string& model,
                                 const ModelOptions& o) {
-  poe::expect(std::find(poe::model_names.begin(), poe::model_names.end(), model) != poe::model_names.end(),
-              "--model: expected one of {}; got '{}'", fmt::join(poe::model_names, ", "), model);
+  poe::expect(
+      std::find(poe::model_names.begin(), poe::model_names.end(), model) != poe::model_names.end(),
+      "--model: expected one of {}; got '{}'", fmt::join(poe::model_names, ", "), model);
   each_model_option(o, [&](const std::string& name, const auto&,
                            const std::vector<std::string_view>& models, const std::string&) {
     poe::expect(app.count("--" + name) == 0 || is_one_of(models, model),
@@ -86,18 +87,20 @@ inline void check_model_options(const CLI::App& app, const std::string& model,
 inline void check_preset(const std::string& model, const std::string& preset) {
   const std::vector<std::string_view> published{"svae", "svae-star", "vaevae", "vaevae-star",
                                                 "vaevae-a"};
-  poe::expect(preset != "official" || is_one_of(published, model),
-              "--preset official: there is no published program of {} in these settings, only of {}{}",
-              model, fmt::join(published, ", "),
-              model == "mmvae" ? "; for mmvae use --objective elbo-published --expert laplace" : "");
+  poe::expect(
+      preset != "official" || is_one_of(published, model),
+      "--preset official: there is no published program of {} in these settings, only of {}{}",
+      model, fmt::join(published, ", "),
+      model == "mmvae" ? "; for mmvae use --objective elbo-published --expert laplace" : "");
 }
 
 /// Fails where --random-subsets asks for more than so many modalities have.
 inline void check_random_subsets(const ModelOptions& o, int modalities) {
   const int between = (1 << modalities) - 2 - modalities;
-  poe::expect(o.random_subsets <= between,
-              "--random-subsets: {} modalities have {} subsets between a single one and all, got {}",
-              modalities, between, o.random_subsets);
+  poe::expect(
+      o.random_subsets <= between,
+      "--random-subsets: {} modalities have {} subsets between a single one and all, got {}",
+      modalities, between, o.random_subsets);
 }
 
 }  // namespace detail

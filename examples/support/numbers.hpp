@@ -9,14 +9,15 @@
 namespace examples {
 
 /// For numbers that cannot be negative: CLI11 reads "-1" as 2^64 - 1.
-inline std::string no_minus(const std::string& text) {
-  return text.find('-') == std::string::npos ? "" : "expected no negative number, got " + text;
+inline std::string not_negative(const std::string& text) {
+  return std::strtod(text.c_str(), nullptr) >= 0 ? "" : "expected no negative number, got " + text;
 }
 
 /// For numbers in a range: none of its bounds keeps NaN out.
 inline std::string finite(const std::string& text) {
-  return std::isfinite(std::strtod(text.c_str(), nullptr)) ? ""
-                                                           : "expected a finite number, got " + text;
+  return std::isfinite(std::strtod(text.c_str(), nullptr))
+             ? ""
+             : "expected a finite number, got " + text;
 }
 
 }  // namespace examples

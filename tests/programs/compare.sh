@@ -30,6 +30,8 @@ while (($#)); do
     *) shift ;;
   esac
 done
+interrupt() { mkdir -p "$out"; echo x >>"$out/signals"; sleep 0.2; touch "$out/checkpoint"; exit 130; }
+trap interrupt INT
 echo "begin $model $supervision $seed $resume" >>starts
 how=$(cat how 2>/dev/null || true)
 if [[ $how == refuse ]]; then
@@ -43,8 +45,6 @@ if [[ $how == "fail $model $seed" ]]; then
   exit 2
 fi
 if [[ $how == "wait $model $seed" ]]; then
-  interrupt() { echo x >>"$out/signals"; sleep 0.2; touch "$out/checkpoint"; exit 130; }
-  trap interrupt INT
   touch waiting
   while :; do sleep 0.05; done
 fi

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include <poe/core/config.hpp>
 #include <poe/cuda/executor.hpp>
 
 namespace poe {
