@@ -3,6 +3,7 @@
 // deviations and figures on one page.
 #include <CLI/CLI.hpp>
 
+#include "compare/markdown.hpp"
 #include "compare/page.hpp"
 #include "compare/sweep.hpp"
 #include "support/numbers.hpp"
@@ -15,9 +16,10 @@ constexpr const char* description = R"(Compares models over supervision levels a
 Trains every model at every supervision level with every seed, and writes to --out
   index.html   the comparison: figures, tables, pictures, and how to repeat it
   results.csv  mean and standard deviation over the seeds
+  results.md   the tables of the page as Markdown
   runs.csv     the test figures of every run
   figures/     the figures as SVG and PNG
-  MODEL/SUPERVISION/SEED  each run, and beside it what it printed (.log)
+  MODEL/SUPERVISION/SEED  each run, and beside it what it printed (.log); in --runs, if it is named
 What follows -- is given to every run. The same command goes on after an interruption and repeats
 no run that has finished.)";
 
@@ -32,16 +34,19 @@ void publish(const Plan& plan, const std::string& command) {
     poe::write_file_atomically(plan.out / "figures" / (name + ".png"), figure.drawing.png);
   }
   poe::write_file_atomically(plan.out / "results.csv", results_csv(plan, table));
+  poe::write_file_atomically(plan.out / "results.md", results_markdown(plan, figures));
   poe::write_file_atomically(plan.out / "runs.csv", runs_csv(plan, table));
   poe::write_file_atomically(plan.out / "index.html", page(plan, table, figures, command));
 }
 
 /// Makes what is missing. -> the exit status
 int run(Plan& plan, std::size_t jobs, const std::string& command) {
-  poe::expect(::access(plan.program.c_str(), X_OK) == 0, "--program: '{}' cannot be run: {}",
-              plan.program.string(), poe::detail::errno_text(errno));
+  if (::access(plan.program.c_str(), X_OK) != 0)
+    poe::fail("--program: '{}' cannot be run: {}", plan.program.string(),
+              poe::detail::errno_text(errno));
   list_runs(plan);
   (void)lock_directory(plan.out);  // until the program ends
+  if (plan.store != plan.out) (void)lock_directory(plan.store);
   inspect_runs(plan);
   fmt::print("{}: {} finished, {} to go on, {} to begin\n", plural(plan.runs.size(), "run"),
              plan.count(State::finished), plan.count(State::interrupted),
@@ -77,6 +82,7 @@ int compare_models(int argc, char** argv) {
   if (end != words.end()) plan.options.assign(end + 1, words.end());
   std::size_t jobs = 1;
   std::vector<std::string> own;
+  std::filesystem::path against;
 
   CLI::App app(description);
   app.footer("example: compare --models svae,vaevae --out runs/sweep -- --data data/mnist");
@@ -95,6 +101,12 @@ int compare_models(int argc, char** argv) {
                  "options of one model's runs, as in 'mmvae=--lr 1e-3'; with --model among them, "
                  "the name is yours");
   app.add_option("--out", plan.out, "directory of the results")->capture_default_str();
+  app.add_option("--runs", plan.store,
+                 "directory of the runs where comparisons share them; --out unless it is named");
+  app.add_option("--title", plan.title, "of the page");
+  app.add_option("--against", against,
+                 "published figures to show beside ours, as JSON: {\"title\": \"Table 1\", "
+                 "\"figures\": {\"svae\": {\"1\": {\"accuracy_top\": 0.872}}}}");
   app.add_option("--jobs", jobs,
                  "runs at a time, once one has finished; share the cores with "
                  "-- --threads")
@@ -108,6 +120,8 @@ int compare_models(int argc, char** argv) {
     poe::fail("{} (--help lists the options)", e.what());
   }
   for (const std::string& options : own) add_own_options(plan, options);
+  if (plan.store.empty()) plan.store = plan.out;
+  if (!against.empty()) plan.published = read_published(against);
   return run(plan, jobs, shell_text(words));
 }
 

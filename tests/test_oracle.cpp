@@ -46,6 +46,24 @@ struct Directory {
   ~Directory() { fs::remove_all(path); }
 };
 
+struct Colour : Net<Shape<3, 32, 32>, Conv2d<8, kernel(5).stride(3)>, Relu, Flatten, Linear<10>> {
+  static constexpr const char* name = "colour";
+  static constexpr ClassifierTraining training = Tiny::training;
+};
+
+/// Digits of 28 x 28 in the middle of images of 32 x 32, whose channels `ink` colours.
+Digits coloured(const Digits& grey, const int (&ink)[3]) {
+  Digits digits{grey.rows, 32, 32, 3, {}, grey.labels, "coloured digits"};
+  digits.pixels.resize(static_cast<std::size_t>(grey.rows) * 32 * 32 * 3);
+  for (std::size_t n = 0; n < static_cast<std::size_t>(grey.rows); ++n)
+    for (std::size_t y = 0; y < 28; ++y)
+      for (std::size_t x = 0; x < 28; ++x)
+        for (std::size_t c = 0; c < 3; ++c)
+          digits.pixels[((n * 32 + y + 2) * 32 + x + 2) * 3 + c] =
+              static_cast<std::uint8_t>(grey.pixels[(n * 28 + y) * 28 + x] * ink[c] / 2);
+  return digits;
+}
+
 /// load_or_train with its warnings.
 struct Attempt {
   std::vector<std::string> warnings;
@@ -214,12 +232,71 @@ TEST_CASE("an oracle works without a cache, and where none can be written") {
   CHECK(numbers(blocked.oracle) == numbers(none.oracle));
 }
 
+TEST_CASE("oracles of coloured images are trained and kept as those of grey ones") {
+  const Directory directory;
+  const Digits train = coloured(train_digits(), {2, 1, 0}),
+               test = coloured(test_digits(), {2, 1, 0});
+  auto first = load_or_train<Colour>(train, test, 1, {directory.path});
+  CHECK_FALSE(first.from_cache);
+  CHECK(first.test_accuracy > 0.85);
+  // The channels count: in another colour the same digits are other images.
+  CHECK(first.classifier.accuracy(labelled_images<Colour::In>(coloured(test_digits(), {0, 0, 1}))) <
+        0.5);
+
+  auto second = load_or_train<Colour>(train, test, 1, {directory.path});
+  CHECK(second.from_cache);
+  CHECK(second.file == first.file);
+  Tensor<float, Colour::In> images(test.rows);
+  std::transform(test.pixels.begin(), test.pixels.end(), images.data(),
+                 [](std::uint8_t p) { return static_cast<float>(p) / 255.0F; });
+  const std::vector<std::uint8_t> seen = second.predict(images);
+  std::size_t right = 0;
+  for (std::size_t n = 0; n < seen.size(); ++n) right += seen[n] == test.labels[n];
+  CHECK(static_cast<double>(right) / test.rows == first.test_accuracy);
+
+  CHECK_THROWS_WITH(load_or_train<Colour>(train_digits(), test_digits(), 1, {}),
+                    Catch::Contains("32 x 32 x 3") && Catch::Contains("28 x 28 x 1"));
+  CHECK_THROWS_WITH(load_or_train<Tiny>(train, test, 1, {}), Catch::Contains("28 x 28 x 1"));
+}
+
+TEST_CASE("an oracle of earlier versions is found under its name") {
+  // CRC-32 of the pixels and then the labels, and of the text, by zlib of Python
+  Digits digits{3, 28, 28, 1, std::vector<std::uint8_t>(3 * 784), {3, 1, 4}, "by hand"};
+  for (std::size_t i = 0; i < digits.pixels.size(); ++i)
+    digits.pixels[i] = static_cast<std::uint8_t>(i * i % 251);
+  ClassifierTraining how{.epochs = 2, .batch = 2, .learning_rate = 4e-3, .warm_up = 0.3, .seed = 9};
+  CHECK(detail::oracle_settings("other", digits, digits, how) ==
+        "other, 2 epochs, batch 2, learning rate 0.004, warm-up 0.3, seed 9; 3 training images, "
+        "CRC-32 e6a87e28; 3 test images, CRC-32 e6a87e28");
+  const Directory directory;
+  CHECK(load_or_train<Other>(digits, digits, 1, {directory.path}, how).file.filename() ==
+        "oracle-other-62555aae.safetensors");
+  how.least_steps = 5;
+  CHECK_THAT(detail::oracle_settings("other", digits, digits, how),
+             Catch::Contains("2 epochs, at least 5 steps, batch 2"));
+}
+
+TEST_CASE("few images are seen in more epochs, until there are enough steps") {
+  Classifier<Other> classifier(1, 1);
+  int steps = 0, announced = 0;
+  const auto count = [&](const ClassifierProgress& p) { ++steps, announced = p.steps; };
+  const auto data = labelled_images(train_digits());  // 10 steps of 100 make an epoch
+  classifier.train(data, {.epochs = 2, .batch = 100, .least_steps = 20}, count);
+  CHECK(steps == 20);
+  steps = 0;
+  classifier.train(data, {.epochs = 2, .batch = 100, .least_steps = 21}, count);
+  CHECK(steps == 30);
+  CHECK(announced == 30);
+}
+
 TEST_CASE("a classifier says what it cannot learn from") {
   Classifier<Other> classifier(1, 1);
   const auto data = labelled_images(train_digits());
   CHECK_THROWS_WITH(classifier.train({data.images, data.labels.first(10)}, {}),
                     Catch::Contains("1000 and 10 labels"));
   CHECK_THROWS_WITH(classifier.train(data, {.epochs = 0}), Catch::Contains("epochs"));
+  CHECK_THROWS_WITH(classifier.train(data, {.batch = 0, .least_steps = 9}), Catch::Contains("0"));
+  CHECK_THROWS_WITH(classifier.train(data, {.least_steps = -1}), Catch::Contains("-1"));
   std::vector<std::uint8_t> wrong(data.labels.begin(), data.labels.end());
   wrong[77] = 10;
   CHECK_THROWS_WITH(classifier.train({data.images, wrong}, {}), Catch::Contains("class 10"));

@@ -155,10 +155,11 @@ TEMPLATE_TEST_CASE("extreme numbers stay numbers", "[particles]", float, double)
   using T = TestType;
   constexpr int L = 4, K = 3, R = 2;
   for (const auto& [name, estimator] : estimator_names)
-    for (const auto& [family, distribution] : distribution_names)
+    for (const Distribution distribution : {Distribution::normal, Distribution::laplace})
       for (const double size : {1.0, 1e3, 1e6, 1e15})
         for (const double spread : {0.0, 40.0, 400.0}) {
-          INFO(name << ", " << family << ", locations " << size << ", l " << spread);
+          INFO(name << ", " << (distribution == Distribution::laplace ? "laplace" : "normal")
+                    << ", locations " << size << ", l " << spread);
           Tape<T> tape;
           Context<T> ctx{.tape = tape};
           std::vector<Variable<T, Shape<2 * L>>> leaves;
@@ -222,11 +223,8 @@ TEST_CASE("names of estimators", "[particles]") {
     CHECK(estimator_named(name) == estimator);
     CHECK(name_of(estimator) == name);
   }
-  CHECK(distribution_named("laplace") == Distribution::laplace);
-  CHECK(name_of(Distribution::normal) == "normal");
   CHECK_THROWS_WITH(estimator_named("dregs"),
                     Contains("expected one of elbo, elbo-published, iwae") && Contains("'dregs'"));
-  CHECK_THROWS_WITH(distribution_named(""), Contains("normal, laplace"));
 }
 
 TEST_CASE("clouds that do not fit together", "[particles]") {

@@ -20,10 +20,11 @@ template <class T, int L>
 void check(Mixture m) {
   Tape<T> tape;
   for (const auto& [name, estimator] : estimator_names)
-    for (const auto& [family, distribution] : distribution_names)
+    for (const Distribution distribution : {Distribution::normal, Distribution::laplace})
       for (const bool with_prior : {false, true}) {
-        INFO(name << ", " << family << ", prior " << with_prior << ", C " << m.C << ", K " << m.K
-                  << ", rows " << m.R << ", L " << m.L);
+        INFO(name << ", " << (distribution == Distribution::laplace ? "laplace" : "normal")
+                  << ", prior " << with_prior << ", C " << m.C << ", K " << m.K << ", rows " << m.R
+                  << ", L " << m.L);
         m.estimator = estimator, m.distribution = distribution, m.with_prior = with_prior;
         const Outcome want = naive_outcome(m);
         const bool exact = sizeof(T) == sizeof(double);

@@ -353,9 +353,12 @@ TEST_CASE("within a group, samples are in the order in which they were drawn") {
   const poe::Random random{12, 3, 0};
   auto o = options(1, poe::UnpairedPool::all, 40, 3);
   o.masks = some_masks(200, 3, 0.4, 8);
-  Indices joint;
+  Indices candidates, joint;
   for (std::uint32_t n = 0; n < 200; ++n)
-    if (poe::size_of(o.masks[n]) > 1) joint.push_back(n);
+    if (poe::size_of(o.masks[n]) > 1) candidates.push_back(n);
+  for (const std::uint32_t c :
+       poe::permutation(static_cast<std::uint32_t>(candidates.size()), derived(random, 0)))
+    joint.push_back(candidates[c]);
   poe::Streams streams(200, o, random);
   for (int t = 0; t < 10; ++t) {
     const auto b = sample(streams, t / 5, t % 5);
@@ -398,7 +401,30 @@ TEST_CASE("masks that cannot be are refused") {
   o.masks = {1, 2, 5};
   CHECK_THROWS_WITH(poe::Streams(3, o, {}),
                     Contains("2 modalities of sample 2") && Contains("0b101"));
-  o.masks = {1, 2, 3};
-  o.level = 0.5;
-  CHECK_THROWS_WITH(poe::Streams(3, o, {}), Contains("no supervision level") && Contains("0.5"));
+}
+
+TEST_CASE("a supervision level with masks is the share of those samples that could be pairs") {
+  for (const double level : {0.07, 0.5, 1.0})
+    for (const auto pool : {poe::UnpairedPool::all, poe::UnpairedPool::only_unpaired}) {
+      auto o = options(level, pool, 16, 3);
+      o.masks = some_masks(400, 3, 0.5, 9);
+      const auto several = std::count_if(o.masks.begin(), o.masks.end(),
+                                         [](Subset s) { return poe::size_of(s) > 1; });
+      const auto seen = poe::observe(400, o, {3, 0, 0});
+      CHECK(static_cast<int>(seen.joint.size()) ==
+            poe::paired_count(static_cast<int>(several), level));
+      const std::set<std::uint32_t> joint(seen.joint.begin(), seen.joint.end());
+      REQUIRE(joint.size() == seen.joint.size());
+      for (std::uint32_t n = 0; n < 400; ++n) {
+        REQUIRE((joint.contains(n) ? poe::size_of(o.masks[n]) > 1 : true));
+        REQUIRE(seen.together[n] == (joint.contains(n) ? o.masks[n] : 0));
+        for (std::size_t m = 0; m < 3; ++m)
+          REQUIRE(std::count(seen.single[m].begin(), seen.single[m].end(), n) ==
+                  ((o.masks[n] >> m & 1U) != 0 &&
+                   (pool == poe::UnpairedPool::all || !joint.contains(n))));
+      }
+    }
+  auto o = options(0.1, poe::UnpairedPool::all, 5, 2);
+  o.masks = {1, 2, 1};
+  CHECK(poe::observe(3, o, {}).joint.empty());
 }

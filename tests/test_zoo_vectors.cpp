@@ -157,9 +157,10 @@ SafetensorsFile open(const std::string& name) {
   return SafetensorsFile::open(std::string(POE_TESTS_DIR "/vectors/") + name + ".safetensors");
 }
 
-/// The mixture of experts under every estimator.
+/// The mixture of experts under every estimator. -> the number of cases.
 template <class T, class M, class Head>
-void check_mixtures(const SafetensorsFile& file, const std::string& distribution) {
+int check_mixtures(const SafetensorsFile& file, const std::string& distribution) {
+  int cases = 0;
   for (const auto& [name, estimator] : particles::estimator_names) {
     VaeOptions options = settings<M>();
     options.estimator = estimator;
@@ -169,11 +170,14 @@ void check_mixtures(const SafetensorsFile& file, const std::string& distribution
     std::replace(prefix.begin(), prefix.end(), '-', '_');
     prefix += "_" + distribution + std::to_string(M::count);
     Case<Mmvae<T, M, Head>>(file, prefix, options).check();
+    ++cases;
     const std::string standard = prefix + "_standard_prior";
     if (!file.metadata().contains(standard)) continue;
     options.learn_prior = false;
     Case<Mmvae<T, M, Head>>(file, standard, options).check();
+    ++cases;
   }
+  return cases;
 }
 
 }  // namespace
@@ -216,8 +220,9 @@ TEMPLATE_TEST_CASE("losses and gradients of three modalities match PyTorch", "",
 TEMPLATE_TEST_CASE("estimates of a mixture of experts and their gradients match PyTorch", "",
                    double, float) {
   const auto file = open("mixtures");
-  check_mixtures<TestType, Two, SmallHead>(file, "normal");
-  check_mixtures<TestType, Two, SmallLaplaceHead>(file, "laplace");
-  check_mixtures<TestType, Three, SmallHead>(file, "normal");
-  check_mixtures<TestType, Three, SmallLaplaceHead>(file, "laplace");
+  const int cases = check_mixtures<TestType, Two, SmallHead>(file, "normal") +
+                    check_mixtures<TestType, Two, SmallLaplaceHead>(file, "laplace") +
+                    check_mixtures<TestType, Three, SmallHead>(file, "normal") +
+                    check_mixtures<TestType, Three, SmallLaplaceHead>(file, "laplace");
+  CHECK(cases == 34);  // 28 with a learnt prior, 6 with the standard one
 }

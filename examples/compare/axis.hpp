@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,9 +57,10 @@ struct Axis {
   }
 };
 
-/// An axis with round numbers at about `count` ticks, a little longer than the extent. Where all
-/// numbers are shares it ends at 0 and 1 at the latest.
-inline Axis nice_axis(Extent extent, double from, double to, int count, bool shares) {
+/// An axis with round numbers at about `count` ticks, a little longer than the extent but never
+/// than the range.
+inline Axis nice_axis(Extent extent, double from, double to, int count,
+                      const std::optional<Extent>& range) {
   if (extent.empty()) extent = {0, 1};
   if (double width = extent.high - extent.low;
       width < 1e-9 * std::max(1.0, std::abs(extent.high))) {
@@ -67,9 +69,9 @@ inline Axis nice_axis(Extent extent, double from, double to, int count, bool sha
   }
   const double margin = 0.06 * (extent.high - extent.low);
   Axis axis{extent.low - margin, extent.high + margin, from, to};
-  if (shares) {
-    axis.low = std::max(axis.low, 0.0);
-    axis.high = std::min(axis.high, 1.0);
+  if (range) {
+    axis.low = std::max(axis.low, range->low);
+    axis.high = std::min(axis.high, range->high);
   }
   const double raw = (axis.high - axis.low) / count;
   const double magnitude = std::pow(10.0, std::floor(std::log10(raw)));

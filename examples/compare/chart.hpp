@@ -12,7 +12,7 @@ namespace detail {
 inline constexpr Ink inks[] = {{0.00, 0.45, 0.70}, {0.84, 0.37, 0.00}, {0.00, 0.62, 0.45},
                                {0.80, 0.47, 0.65}, {0.90, 0.62, 0.00}, {0.34, 0.71, 0.91},
                                {0.00, 0.00, 0.00}};
-inline constexpr double dashes[] = {6, 3};
+inline constexpr double dashes[] = {6, 3}, dots[] = {1.5, 3};
 inline Ink ink_of(std::size_t model) { return inks[model % std::size(inks)]; }
 inline std::span<const double> dash_of(std::size_t model) {
   return model < std::size(inks) ? std::span<const double>{} : std::span<const double>{dashes};
@@ -83,6 +83,37 @@ void draw_levels(Sheet& sheet, const std::vector<double>& levels, double y, Plac
     }
 }
 
+/// What no model changes: a dotted line with its name above it, or below where another is near.
+inline void draw_references(Sheet& sheet, const Chart& chart, double left, double right,
+                            const Axis& y) {
+  Lettering style = reference_style;
+  style.align = Align::right;
+  for (const Reference& reference : chart.references) {
+    const double at = y(reference.value);
+    const bool crowded =
+        std::any_of(chart.references.begin(), chart.references.end(), [&](const Reference& other) {
+          return other.value > reference.value && at - y(other.value) < 2 * Layout::label;
+        });
+    sheet.line({left, at}, {right, at}, quiet, 1.2, dots);
+    sheet.text({right - 4, crowded ? at + 13 : at - 5}, reference.name, style);
+  }
+}
+
+/// The same across a chart by model, with the names below the models.
+inline void draw_upright_references(Sheet& sheet, const Chart& chart, double top, double bottom,
+                                    const Axis& x) {
+  Lettering style = reference_style;
+  double label = bottom - 6;
+  for (const Reference& reference : chart.references) {
+    const double at = x(reference.value);
+    const bool left = at > (x.from + x.to) / 2;  // where there is room
+    sheet.line({at, top}, {at, bottom}, quiet, 1.2, dots);
+    style.align = left ? Align::right : Align::left;
+    sheet.text({left ? at - 5 : at + 5, label}, reference.name, style);
+    label -= Layout::label;
+  }
+}
+
 /// Figures over supervision, on a logarithmic axis.
 inline void draw_lines(Sheet& sheet, const Chart& chart, const Layout& at, std::size_t panel) {
   const auto& levels = chart.plan->levels;
@@ -93,15 +124,16 @@ inline void draw_lines(Sheet& sheet, const Chart& chart, const Layout& at, std::
   const auto x = [&](std::size_t l) { return log_x(std::log10(levels[l])); };
 
   for (const double tick : y.ticks()) {
-    sheet.line({o.x, y(tick)}, {right, y(tick)}, grid, 1);
+    sheet.line({o.x, y(tick)}, {right, y(tick)}, gridline, 1);
     sheet.text({o.x - 8, y(tick) + 4}, y.label(tick), y_style);
   }
   for (std::size_t l = 0; l < levels.size(); ++l) {
-    sheet.line({x(l), o.y}, {x(l), bottom}, grid, 1);
+    sheet.line({x(l), o.y}, {x(l), bottom}, gridline, 1);
     sheet.line({x(l), bottom}, {x(l), bottom + 5}, frame, 1);
   }
   draw_levels(sheet, levels, bottom + 19, x);
   sheet.line({o.x, bottom}, {right, bottom}, frame, 1);
+  draw_references(sheet, chart, o.x, right, y);
 
   const std::size_t models = chart.plan->models.size();
   // Many bands on top of each other must not become mud.
@@ -113,6 +145,10 @@ inline void draw_lines(Sheet& sheet, const Chart& chart, const Layout& at, std::
     for (const Stretch& s : of_model[m]) s.draw_band(sheet, ink_of(m), alpha);
   for (std::size_t m = 0; m < models; ++m)
     for (const Stretch& s : of_model[m]) s.draw_line(sheet, m);
+  for (std::size_t m = 0; m < models; ++m)
+    for (std::size_t l = 0; l < levels.size(); ++l)
+      if (const auto value = chart.metrics[panel]->published[m * levels.size() + l])
+        sheet.marker(m, {x(l), y(*value)}, ink_of(m), true);
 }
 
 /// Figures by model, for one supervision level: mean, standard deviation and each seed.
@@ -122,23 +158,28 @@ inline void draw_dots(Sheet& sheet, const Chart& chart, const Layout& at, std::s
   const double bottom = o.y + at.plot_height, right = o.x + at.plot_width;
   const Axis x = at.axis(chart, panel);
   for (const double tick : x.ticks()) {
-    sheet.line({x(tick), o.y}, {x(tick), bottom}, grid, 1);
+    sheet.line({x(tick), o.y}, {x(tick), bottom}, gridline, 1);
     sheet.text({x(tick), bottom + 19}, x.label(tick), x_style);
   }
   sheet.line({o.x, bottom}, {right, bottom}, frame, 1);
+  draw_upright_references(sheet, chart, o.y, bottom, x);
   for (std::size_t m = 0; m < models.size(); ++m) {
     const double y = o.y + 20 + Layout::row * static_cast<double>(m);
     if (panel % at.columns == 0) {
       const double room = at.left - Layout::margin - 12;
       sheet.text({o.x - 10, y + 4.5}, sheet.fitted(models[m], model_style, room), model_style);
     }
+    if (const auto value = chart.metrics[panel]->published[m])
+      sheet.marker(m, {x(*value), y}, ink_of(m), true);
     const Cell& cell = chart.metrics[panel]->cells[m];
     if (cell.values.empty()) continue;
     const double mean = cell.mean();
     if (const auto sd = cell.deviation())
       sheet.line({x(chart.limited(mean - *sd)), y}, {x(chart.limited(mean + *sd)), y}, ink_of(m),
                  2.2);
-    for (const double value : cell.values) sheet.disc({x(value), y - 9}, 2.2, ink_of(m).faded(0.6));
+    if (chart.plan->seeds.size() > 1)
+      for (const double value : cell.values)
+        sheet.disc({x(value), y - 9}, 2.2, ink_of(m).faded(0.6));
     sheet.marker(m, {x(mean), y}, ink_of(m));
   }
 }

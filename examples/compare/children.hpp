@@ -3,7 +3,7 @@
 #pragma once
 
 #include <fcntl.h>
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <poe/io/file.hpp>

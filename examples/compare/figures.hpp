@@ -51,11 +51,34 @@ inline std::string explanation(const Plan& plan) {
                           : ", band: ± one standard deviation");
 }
 
-inline bool all_shares(const Metric& metric) {
+/// Shares are in [0, 1], correlations in [-1, 1].
+inline std::optional<Extent> range_of(const Chart& chart) {
+  Extent seen;
+  for (const Metric* metric : chart.metrics)
+    for (const Cell& cell : metric->cells)
+      for (const double v : cell.values) seen.include(v);
+  for (const Reference& reference : chart.references) seen.include(reference.value);
+  if (seen.low >= 0 && seen.high <= 1) return Extent{0, 1};
+  if (seen.low >= -1 && seen.high <= 1) return Extent{-1, 1};
+  return std::nullopt;
+}
+
+/// Whether a figure says something of the data alone.
+inline bool is_reference(std::string_view name) {
+  return name.ends_with("_ground_truth") || name.ends_with("_shuffled");
+}
+
+/// The mean over all runs; they differ by rounding at most.
+inline Reference reference_of(const Metric& metric, const std::string& name) {
+  Cell all;
   for (const Cell& cell : metric.cells)
-    for (const double v : cell.values)
-      if (v < 0 || v > 1) return false;
-  return true;
+    all.values.insert(all.values.end(), cell.values.begin(), cell.values.end());
+  return {name, all.mean(), &metric};
+}
+
+inline bool any_published(const Metric& metric) {
+  return std::any_of(metric.published.begin(), metric.published.end(),
+                     [](const auto& value) { return value.has_value(); });
 }
 
 }  // namespace detail
@@ -76,13 +99,25 @@ inline std::vector<Chart> charts_of(const Plan& plan, const Table& table) {
                                     .subtitle = detail::explanation(plan),
                                     .panels = {},
                                     .metrics = {},
-                                    .plan = &plan});
+                                    .references = {},
+                                    .plan = &plan,
+                                    .range = {}});
       if (chart->title[0] >= 'a' && chart->title[0] <= 'z')
         chart->title[0] = static_cast<char>(chart->title[0] - 'a' + 'A');
     }
+    if (detail::is_reference(metric.name)) {
+      chart->references.push_back(detail::reference_of(metric, detail::words(rest)));
+      continue;
+    }
     chart->panels.push_back(detail::words(rest));
     chart->metrics.push_back(&metric);
-    chart->shares = chart->shares && detail::all_shares(metric);
+  }
+  std::erase_if(charts, [](const Chart& chart) { return chart.panels.empty(); });
+  for (Chart& chart : charts) {
+    chart.range = detail::range_of(chart);
+    if (std::any_of(chart.metrics.begin(), chart.metrics.end(),
+                    [](const Metric* metric) { return detail::any_published(*metric); }))
+      chart.subtitle += "; open markers: " + plan.published.title;
   }
   return charts;
 }

@@ -48,6 +48,22 @@ inline std::string base64(std::string_view bytes) {
   return text;
 }
 
+/// A relative path as a link has it (RFC 3986).
+inline std::string url_of(std::string_view path) {
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/+=,@";
+  constexpr char digits[] = "0123456789ABCDEF";
+  std::string url;
+  for (const char c : path) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (plain.find(c) != std::string_view::npos)
+      url += c;
+    else
+      url += {'%', digits[byte >> 4U], digits[byte & 15U]};
+  }
+  return url;
+}
+
 inline std::string data_uri(std::string_view type, std::string_view bytes) {
   return "data:" + std::string(type) + ";base64," + base64(bytes);
 }
@@ -93,7 +109,12 @@ caption { text-align: left; white-space: nowrap; font-weight: 600; padding-botto
 th, td { padding: .28rem .55rem; text-align: right; border-bottom: 1px solid var(--line);
          white-space: nowrap; }
 th { font-weight: 600; } th:first-child, td:first-child { text-align: left; padding-left: 0; }
+tr.others th, tr.others td, tr.data th, tr.data td { font-weight: 400; font-style: italic;
+                                                     color: var(--quiet); }
+tr.others th, tr.others td { border-top: hidden; padding-top: 0; }
+h3 { font-size: 1rem; margin: 1.4rem 0 .5rem; }
 td .sd { color: var(--quiet); font-weight: 400; }
+.dense .sd { display: block; font-size: .9em; }
 pre { background: var(--soft); border: 1px solid var(--line); border-radius: 6px;
       padding: .8rem 1rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
 summary { cursor: pointer; font-weight: 600; }

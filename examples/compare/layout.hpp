@@ -8,6 +8,13 @@
 
 namespace compare {
 
+/// A figure that depends on no model: what the data themselves reach.
+struct Reference {
+  std::string name;
+  double value;
+  const Metric* metric;
+};
+
 /// Test figures of one kind: one panel each, over supervision, or by model where there is one
 /// level.
 struct Chart {
@@ -15,25 +22,30 @@ struct Chart {
   std::string title, subtitle;
   std::vector<std::string> panels;     // titles
   std::vector<const Metric*> metrics;  // one a panel
+  std::vector<Reference> references;   // in every panel
   const Plan* plan = nullptr;
-  bool shares = true;  // all figures are in [0, 1]: the panels share their axis
+  std::optional<Extent> range;  // shares or correlations: the panels share their axis
 
   bool by_model() const { return plan->levels.size() == 1; }
-  double limited(double v) const { return shares ? std::clamp(v, 0.0, 1.0) : v; }
+  double limited(double v) const { return range ? std::clamp(v, range->low, range->high) : v; }
 };
 
 namespace detail {
 
 inline constexpr Ink dark{0.13, 0.13, 0.13}, quiet{0.35, 0.35, 0.35};
-inline constexpr Ink grid{0.90, 0.90, 0.90}, frame{0.55, 0.55, 0.55};
+inline constexpr Ink gridline{0.90, 0.90, 0.90}, frame{0.55, 0.55, 0.55};
 inline constexpr Lettering title_style{18, dark, true}, subtitle_style{13, quiet};
 inline constexpr Lettering panel_style{14, dark, true}, legend_style{13, dark};
 inline constexpr Lettering x_style{12, quiet, false, Align::centre};
 inline constexpr Lettering y_style{12, quiet, false, Align::right};
 inline constexpr Lettering axis_style{13, dark, false, Align::centre};
+inline constexpr Lettering reference_style{11.5, quiet};
 inline constexpr Lettering model_style{13, dark, false, Align::right};
 
 inline void include(Extent& extent, const Chart& chart, const Metric& metric) {
+  for (const auto& value : metric.published)
+    if (value) extent.include(*value);
+  for (const Reference& reference : chart.references) extent.include(reference.value);
   for (const Cell& cell : metric.cells) {
     if (cell.values.empty()) continue;
     const double sd = cell.deviation().value_or(0);
@@ -48,7 +60,7 @@ inline void include(Extent& extent, const Chart& chart, const Metric& metric) {
 inline Extent extent_of(const Chart& chart, std::size_t panel) {
   Extent extent;
   for (std::size_t p = 0; p < chart.panels.size(); ++p)
-    if (p == panel || chart.shares) include(extent, chart, *chart.metrics[p]);
+    if (p == panel || chart.range) include(extent, chart, *chart.metrics[p]);
   return extent;
 }
 
@@ -59,7 +71,9 @@ struct Layout {
     const std::size_t rows = (count + columns - 1) / columns;
     width = columns == 1 ? 700 : 1110;
     plot_height = columns == 1 ? 330 : columns == 2 ? 280 : 220;
-    if (chart.by_model()) plot_height = row * static_cast<double>(chart.plan->models.size()) + 10;
+    if (chart.by_model())
+      plot_height = row * static_cast<double>(chart.plan->models.size()) + 10 +
+                    label * static_cast<double>(chart.references.size());
     place_columns(chart, sheet);
     place_legend(chart, sheet);
     height = top + static_cast<double>(rows) * (plot_height + below) - below + 50 + margin;
@@ -74,12 +88,12 @@ struct Layout {
   Axis axis(const Chart& chart, std::size_t panel) const {
     const Spot o = corner(panel);
     const Extent extent = extent_of(chart, panel);
-    return chart.by_model() ? nice_axis(extent, o.x + 8, o.x + plot_width - 8, columns == 1 ? 7 : 4,
-                                        chart.shares)
-                            : nice_axis(extent, o.y + plot_height, o.y, 5, chart.shares);
+    return chart.by_model()
+               ? nice_axis(extent, o.x + 8, o.x + plot_width - 8, columns == 1 ? 7 : 4, chart.range)
+               : nice_axis(extent, o.y + plot_height, o.y, 5, chart.range);
   }
 
-  static constexpr double margin = 24, below = 92, row = 30;
+  static constexpr double margin = 24, below = 92, row = 30, label = 16;
   std::size_t count, columns;
   double width, height, plot_width = 0, plot_height, left = 0, gap = 0, top = 0;
   std::vector<Spot> legend = {};  // where each model's entry begins

@@ -4,21 +4,11 @@
 
 #include <poe/core/version.hpp>
 
-#include <set>
-
-#include "figures.hpp"
-#include "html.hpp"
+#include "gallery.hpp"
+#include "grid.hpp"
 
 namespace compare {
 namespace detail {
-
-/// As many decimals as tell figures of this size apart.
-inline int decimals_of(const Metric& metric) {
-  double largest = 0;
-  for (const Cell& cell : metric.cells)
-    if (!cell.values.empty()) largest = std::max(largest, std::abs(cell.mean()));
-  return largest < 10 ? 3 : largest < 1000 ? 2 : 1;
-}
 
 /// What is not finished, and why.
 inline std::string missing_html(const Plan& plan) {
@@ -39,49 +29,26 @@ inline std::string missing_html(const Plan& plan) {
   return html + "</div>\n";
 }
 
-/// Whether no model has a higher mean at the level, and some a lower one, as far as is shown.
-inline bool is_best(const Plan& plan, const Metric& metric, std::size_t model, std::size_t level,
-                    int decimals) {
-  const auto cell = [&](std::size_t m) -> const Cell& {
-    return metric.cells[m * plan.levels.size() + level];
-  };
-  const double mine = cell(model).mean();
-  bool higher = false;
-  for (std::size_t m = 0; m < plan.models.size(); ++m) {
-    if (cell(m).values.empty()) continue;
-    const double other = cell(m).mean();
-    if (number_text(other, decimals) == number_text(mine, decimals)) continue;
-    if (other > mine) return false;
-    higher = true;
-  }
-  return higher;
+inline std::string class_of(RowOf what) {
+  return what == RowOf::model    ? ""
+         : what == RowOf::others ? " class=\"others\""
+                                 : " class=\"data\"";
 }
 
-/// Models by supervision levels; the highest mean of a level is bold.
-inline std::string metric_html(const Plan& plan, const Metric& metric, const std::string& caption) {
-  const std::size_t levels = plan.levels.size();
-  const int decimals = decimals_of(metric);
-  const auto shown = [&](double v) { return number_text(v, decimals); };
+/// A table; the highest mean of a column is bold.
+inline std::string grid_html(const Grid& grid) {
   std::string html = fmt::format(
-      "<div class=\"scroll\"><table>\n<caption>{}</caption>\n"
+      "<div class=\"scroll\"><table{}>\n<caption>{}</caption>\n"
       "<thead><tr><th scope=\"col\">model</th>",
-      escaped(caption));
-  for (const double level : plan.levels)
-    html += fmt::format("<th scope=\"col\">{}</th>", percent(level));
+      grid.heads.size() > 6 ? " class=\"dense\"" : "", escaped(grid.caption));
+  for (const std::string& head : grid.heads) html += "<th scope=\"col\">" + escaped(head) + "</th>";
   html += "</tr></thead>\n<tbody>\n";
-  for (std::size_t m = 0; m < plan.models.size(); ++m) {
-    html += fmt::format("<tr><th scope=\"row\">{}</th>", escaped(plan.models[m]));
-    for (std::size_t l = 0; l < levels; ++l) {
-      const Cell& cell = metric.cells[m * levels + l];
-      if (cell.values.empty()) {
-        html += "<td>–</td>";
-        continue;
-      }
-      const auto sd = cell.deviation();
-      const std::string text =
-          shown(cell.mean()) + (sd ? " <span class=\"sd\">± " + shown(*sd) + "</span>" : "");
-      html += is_best(plan, metric, m, l, decimals) ? "<td><strong>" + text + "</strong></td>"
-                                                    : "<td>" + text + "</td>";
+  for (const GridRow& row : grid.rows) {
+    html += fmt::format("<tr{}><th scope=\"row\">{}</th>", class_of(row.what), escaped(row.head));
+    for (const GridCell& cell : row.cells) {
+      std::string text = cell.value.empty() && row.what == RowOf::model ? "–" : cell.value;
+      if (!cell.deviation.empty()) text += " <span class=\"sd\">± " + cell.deviation + "</span>";
+      html += cell.best ? "<td><strong>" + text + "</strong></td>" : "<td>" + text + "</td>";
     }
     html += "</tr>\n";
   }
@@ -101,35 +68,11 @@ inline std::string figure_html(const Plan& plan, const Figure& figure, std::size
       escaped(file), data_uri("image/svg+xml", figure.drawing.svg),
       data_uri("image/png", figure.drawing.png));
   html += "<div class=\"tables\">\n";
-  for (std::size_t p = 0; p < chart.panels.size(); ++p)
-    html += metric_html(
-        plan, *chart.metrics[p],
-        chart.panels[p] == chart.name ? chart.name : chart.name + ", " + chart.panels[p]);
+  for (const Grid& grid : grids_of(plan, chart)) html += grid_html(grid);
   return html + "</div>\n</section>\n";
 }
 
-/// Pictures of the first finished run of every model at the highest supervision level.
-inline std::string pictures_html(const Plan& plan) {
-  std::string html;
-  for (const std::string& model : plan.models)
-    for (const Run& run : plan.runs) {
-      const auto path = run.directory / "reconstructions.png";
-      std::error_code ignored;
-      if (run.model != model || run.supervision != plan.levels.back() ||
-          run.state != State::finished || !std::filesystem::exists(path, ignored))
-        continue;
-      html += fmt::format(
-          "<figure><img alt=\"Reconstructions of {0}\" src=\"{1}\">\n"
-          "<figcaption>{0}, supervision {2}, seed {3}</figcaption></figure>\n",
-          escaped(model), data_uri("image/png", poe::read_file(path)), percent(run.supervision),
-          run.seed);
-      break;
-    }
-  return html.empty() ? ""
-                      : "<section>\n<h2>What the models make</h2>\n<div class=\"pictures\">\n" +
-                            html + "</div>\n</section>\n";
-}
-
+/// Every run with its test figures, pictures and pages.
 inline std::string runs_html(const Plan& plan, const Table& table) {
   std::string html =
       "<section>\n<h2>All runs</h2>\n<details><summary>Test figures of each run</summary>\n"
@@ -137,7 +80,7 @@ inline std::string runs_html(const Plan& plan, const Table& table) {
       "<th>state</th>";
   for (const Metric& metric : table.metrics)
     if (metric.measured) html += "<th>" + escaped(metric.name) + "</th>";
-  html += "</tr></thead>\n<tbody>\n";
+  html += "<th>pictures</th><th>pages</th></tr></thead>\n<tbody>\n";
   for (std::size_t r = 0; r < plan.runs.size(); ++r) {
     const Run& run = plan.runs[r];
     html += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td>", escaped(run.model),
@@ -148,7 +91,8 @@ inline std::string runs_html(const Plan& plan, const Table& table) {
       html += value ? "<td>" + number_text(*value, decimals_of(table.metrics[m])) + "</td>"
                     : std::string("<td>–</td>");
     }
-    html += "</tr>\n";
+    html += "<td>" + links_html(plan, run, ".png") + "</td><td>" + links_html(plan, run, ".html") +
+            "</td></tr>\n";
   }
   return html + "</tbody></table></div></details>\n</section>\n";
 }
@@ -178,8 +122,10 @@ inline std::string repeat_html(const Plan& plan, const std::string& command) {
 /// The whole page. `command`: what repeats the comparison.
 inline std::string page(const Plan& plan, const Table& table, const std::vector<Figure>& figures,
                         const std::string& command) {
-  const std::string title =
-      plan.program.filename().string() + ": " + plural(plan.models.size(), "model") + " compared";
+  const std::string title = plan.title.empty()
+                                ? plan.program.filename().string() + ": " +
+                                      plural(plan.models.size(), "model") + " compared"
+                                : plan.title;
   std::string html = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta "
       "name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n"
@@ -193,7 +139,7 @@ inline std::string page(const Plan& plan, const Table& table, const std::vector<
   if (!figures.empty())
     html +=
         "<p class=\"note\">Tables: mean ± sample standard deviation over the seeds; bold: the "
-        "highest mean of a supervision level.</p>\n";
+        "highest mean of a column.</p>\n";
   html += detail::pictures_html(plan) + detail::repeat_html(plan, command) +
           detail::runs_html(plan, table);
   return html + "</body>\n</html>\n";

@@ -2,9 +2,7 @@
 // What a comparison consists of: its runs, where each is kept, and which are finished.
 #pragma once
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <poe/io/jsonl.hpp>
 
 #include <algorithm>
@@ -15,6 +13,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "published.hpp"
 
 namespace compare {
 
@@ -39,11 +39,14 @@ struct Run {
 /// the first seed before the second begins.
 struct Plan {
   std::filesystem::path program, out;
+  std::filesystem::path store = {};  // of the runs; the same as out unless comparisons share them
+  std::string title = {};            // of the page
   std::vector<std::string> models;
   std::vector<double> levels;  // shares in (0, 1], ascending
   std::vector<std::uint64_t> seeds;
   std::vector<std::string> options = {};                     // given to every run
   std::map<std::string, std::vector<std::string>> own = {};  // by model: given to its runs
+  Published published = {};
   std::vector<Run> runs = {};
 
   std::size_t count(State state) const {
@@ -103,10 +106,15 @@ inline std::vector<std::string> options_of(const Plan& plan, const Run& run) {
   return words;
 }
 
-/// The program and the options of a run, on one line: runs are compared only if it is the same.
+/// The program and the options of a run, on one line: runs are compared only if it is the same. How
+/// many threads made a run is no difference.
 inline std::string record_of(const Plan& plan, const Run& run) {
-  std::vector<std::string> words = options_of(plan, run);
-  words.insert(words.begin(), plan.program.filename().string());
+  std::vector<std::string> words{plan.program.filename().string()};
+  bool of_threads = false;
+  for (const std::string& word : options_of(plan, run)) {
+    if (const std::string name = option_name(word); !name.empty()) of_threads = name == "--threads";
+    if (!of_threads) words.push_back(word);
+  }
   return shell_text(words);
 }
 
@@ -173,12 +181,12 @@ inline void inspect(const Plan& plan, Run& run) {
   std::error_code ignored;
   if (!std::filesystem::exists(run.directory, ignored)) return;
   poe::expect(std::filesystem::exists(run.record, ignored),
-              "'{}' holds something that compare did not make; choose another --out",
+              "'{}' holds something that compare did not make; choose another directory",
               run.directory.string());
   std::string record = poe::read_file(run.record);
   while (!record.empty() && record.back() == '\n') record.pop_back();
   poe::expect(record == record_of(plan, run),
-              "'{}' was made by '{}', this comparison is of '{}'; choose another --out",
+              "'{}' was made by '{}', this comparison is of '{}'; choose another directory",
               run.directory.string(), record, record_of(plan, run));
   if (std::filesystem::exists(run.directory / "summary.json", ignored))
     read_summary(run);
@@ -217,7 +225,7 @@ inline void list_runs(Plan& plan) {
   for (const std::uint64_t seed : plan.seeds)
     for (auto level = plan.levels.rbegin(); level != plan.levels.rend(); ++level)
       for (const std::string& model : plan.models) {
-        const auto base = plan.out / model / fmt::format("{}", *level) / fmt::format("{}", seed);
+        const auto base = plan.store / model / fmt::format("{}", *level) / fmt::format("{}", seed);
         plan.runs.push_back({.model = model,
                              .supervision = *level,
                              .seed = seed,
@@ -227,26 +235,9 @@ inline void list_runs(Plan& plan) {
       }
 }
 
-/// Looks up which runs are finished; throws poe::Error when --out holds some that were made with
-/// other options.
+/// Looks up which runs are finished; throws poe::Error when some were made with other options.
 inline void inspect_runs(Plan& plan) {
   for (Run& run : plan.runs) detail::inspect(plan, run);
-}
-
-/// Two sweeps must not work in one directory. Runs inherit the lock, so it also holds while one of
-/// them outlives the sweep that started it.
-inline int lock_directory(const std::filesystem::path& directory) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  poe::expect(!error, "--out: cannot create the directory '{}': {}", directory.string(),
-              error.message());
-  const auto path = directory / "lock";
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT, 0666);
-  poe::expect(fd >= 0, "cannot write '{}': {}", path.string(), poe::detail::errno_text(errno));
-  poe::expect(::flock(fd, LOCK_EX | LOCK_NB) == 0,
-              "'{}': another comparison, or a run that it left behind, is at work there",
-              directory.string());
-  return fd;
 }
 
 }  // namespace compare

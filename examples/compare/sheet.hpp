@@ -107,8 +107,9 @@ class Sheet {
     cairo_fill(cairo_);
   }
 
-  /// One of four shapes in an outline of paper, which parts it from the lines that it lies on.
-  void marker(std::size_t shape, Spot at, Ink ink) {
+  /// One of four shapes in an outline of paper, which parts it from the lines that it lies on; an
+  /// open one is paper in an outline of ink.
+  void marker(std::size_t shape, Spot at, Ink ink, bool open = false) {
     constexpr double r = 4.2;
     cairo_new_path(cairo_);
     if (shape % 4 == 0)
@@ -122,10 +123,11 @@ class Sheet {
       trace(std::array{Spot{at.x, at.y - 1.3 * r}, Spot{at.x + 1.3 * r, at.y},
                        Spot{at.x, at.y + 1.3 * r}, Spot{at.x - 1.3 * r, at.y}});
     cairo_close_path(cairo_);
-    use(ink);
+    constexpr Ink paper{1, 1, 1};
+    use(open ? paper : ink);
     cairo_fill_preserve(cairo_);
-    use({1, 1, 1});
-    cairo_set_line_width(cairo_, 1);
+    use(open ? ink : paper);
+    cairo_set_line_width(cairo_, open ? 1.6 : 1);
     cairo_stroke(cairo_);
   }
 

@@ -2,6 +2,8 @@
 // Makes the runs that are not finished, some at a time.
 #pragma once
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include <poe/io/atomic_file.hpp>
 
@@ -98,6 +100,21 @@ class Progress {
 };
 
 }  // namespace detail
+
+/// Two sweeps must not work in one directory. Runs inherit the lock, so it also holds while one of
+/// them outlives the sweep that started it.
+inline int lock_directory(const std::filesystem::path& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  poe::expect(!error, "cannot create the directory '{}': {}", directory.string(), error.message());
+  const auto path = directory / "lock";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT, 0666);
+  poe::expect(fd >= 0, "cannot write '{}': {}", path.string(), poe::detail::errno_text(errno));
+  poe::expect(::flock(fd, LOCK_EX | LOCK_NB) == 0,
+              "'{}': another comparison, or a run that it left behind, is at work there",
+              directory.string());
+  return fd;
+}
 
 /// Makes the runs that are not finished, at most `jobs` at a time, and calls ended() after each.
 /// What several runs need and one of them makes (a trained oracle) is made once: until a run has

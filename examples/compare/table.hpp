@@ -36,6 +36,7 @@ struct Metric {
   std::string name;         // members of nested objects are joined by dots
   bool measured;            // not a count or a setting, nor the error of another figure
   std::vector<Cell> cells;  // model * levels + level
+  std::vector<std::optional<double>> published;  // by others; as cells
 };
 
 /// All figures of the finished runs.
@@ -74,8 +75,11 @@ inline std::size_t metric_named(Table& table, const std::string& name, const Pla
   const auto found = std::find_if(table.metrics.begin(), table.metrics.end(),
                                   [&](const Metric& m) { return m.name == name; });
   if (found != table.metrics.end()) return static_cast<std::size_t>(found - table.metrics.begin());
-  table.metrics.push_back(
-      {name, false, std::vector<Cell>(plan.models.size() * plan.levels.size())});
+  Metric metric{name, false, std::vector<Cell>(plan.models.size() * plan.levels.size()), {}};
+  for (const std::string& model : plan.models)
+    for (const double level : plan.levels)
+      metric.published.push_back(plan.published.find(model, level, name));
+  table.metrics.push_back(std::move(metric));
   return table.metrics.size() - 1;
 }
 

@@ -15,8 +15,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "model_options.hpp"
 #include "numbers.hpp"
@@ -25,15 +27,34 @@ namespace examples {
 
 /// Options of a training run, with their defaults.
 struct Options {
-  std::string model = "svae", preset = "paper", device = "cpu", oracle = "small", pool = "auto";
+  std::string model = "svae", preset = "paper", device = "cpu", pool = "auto";
   std::string convolution = "own", linear = "own", math = "float32";
   std::filesystem::path data, out = "runs/latest", evaluate, cache;
-  double supervision = 1, missing = 0, learning_rate = 2e-4;
-  int epochs = 20, warm_up = 0, batch = 100, threads = 0, limit = 0;
-  int importance_samples = 1000, importance_digits = 200;
+  double supervision = 1, missing = 0, learning_rate = 0;
+  std::vector<double> lambda;
+  int epochs = 0, warm_up = 0, batch = 0, threads = 0, limit = 0;
+  int importance_samples = 1000, importance_rows = 200;
   std::uint64_t seed = 1;
   bool resume = false;
-  ModelOptions own;  // what only some models have
+  ModelOptions own;                         // what only some models have
+  poe::Json program = poe::Json::object();  // settings that only this program has, by flag
+};
+
+/// What is usual for a data set.
+struct Recipe {
+  int epochs = 20, batch = 100;
+  std::vector<double> lambda{};  // weight of each modality's log-likelihood
+  std::string learning_rates{};  // in words, for --help
+  std::function<double(const Options&)> learning_rate{};
+};
+
+/// A program's command line.
+struct CommandLine {
+  std::string title;
+  Recipe recipe;
+  std::function<void(CLI::App&)> add_options = [](CLI::App&) {};  // of its own
+  /// Checks them, and writes them to Options::program.
+  std::function<void(Options&)> finish = [](Options&) {};
 };
 
 /// The engines that --conv and --linear name, as exact as --math says; fails where this build has
@@ -54,11 +75,11 @@ inline poe::cuda::Engines engines(const Options& o) {
 
 namespace detail {
 
-inline void add_options(CLI::App& app, Options& o) {
+inline void add_options(CLI::App& app, Options& o, const Recipe& recipe) {
   app.add_option("--model", o.model, fmt::format("{}", fmt::join(poe::model_names, ", ")));
   app.add_option("--preset", o.preset, "the paper's equations, or what the published code computes")
       ->check(CLI::IsMember({"paper", "official"}));
-  app.add_option("--data", o.data, "directory of the data files; without it, embedded digits");
+  app.add_option("--data", o.data, "directory of the data files; without it, embedded data");
   app.add_option("--supervision", o.supervision, "share of the samples that are paired, in (0, 1]");
   app.add_option("--unpaired", o.pool,
                  "what the loaders of single modalities draw from; auto: as the model is defined")
@@ -71,7 +92,12 @@ inline void add_options(CLI::App& app, Options& o) {
       ->check(CLI::Range(0, 10000));
   app.add_option("--batch", o.batch)->check(CLI::Range(1, 1000000));
   app.add_option("--lr", o.learning_rate, "learning rate of Adam")
+      ->default_str(recipe.learning_rates)
       ->check(CLI::PositiveNumber)
+      ->check(finite);
+  app.add_option("--lambda", o.lambda, "weight of each modality's log-likelihood")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber)
       ->check(finite);
   app.add_option("--seed", o.seed)->check(not_negative);
   app.add_option("--threads", o.threads, "0: one for each core")->check(CLI::Range(0, 1024));
@@ -84,13 +110,10 @@ inline void add_options(CLI::App& app, Options& o) {
       ->check(CLI::IsMember({"float32", "tf32", "bf16"}));
   app.add_option("--limit", o.limit, "use only so many training and held-out samples; 0: all")
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--oracle", o.oracle, "the classifier that judges what is generated")
-      ->check(CLI::IsMember({"small", "resnet18"}));
-  app.add_option("--oracle-cache", o.cache, "directory in which trained oracles are kept");
   app.add_option("--importance-samples", o.importance_samples,
                  "K of the log-likelihood estimates; 0: none")
       ->check(CLI::Range(0, 1000000));
-  app.add_option("--importance-digits", o.importance_digits,
+  app.add_option("--importance-rows", o.importance_rows,
                  "test samples of the log-likelihood estimates")
       ->check(CLI::Range(1, 1000000));
   add_model_options(app, o.own);
@@ -101,8 +124,11 @@ inline void add_options(CLI::App& app, Options& o) {
 }
 
 /// What can be known to be wrong before any work is done.
-inline void check(const CLI::App& app, const Options& o) {
+inline void check(const CLI::App& app, const Options& o, const Recipe& recipe) {
   using poe::expect;
+  expect(o.lambda.size() == recipe.lambda.size(),
+         "--lambda: expected a weight for each of {} modalities, got {}", recipe.lambda.size(),
+         o.lambda.size());
   check_model_options(app, o.model, o.own);
   check_preset(o.model, o.preset);
   expect(o.warm_up == 0 || o.model != "mmvae",
@@ -169,15 +195,21 @@ inline constexpr int interrupted = 130;
 /// Parses the command line and runs program(options). -> the exit status: the program's; 0 for
 /// --help; 2 for wrong flags, files or data, after one sentence.
 template <class F>
-int run_program(int argc, char** argv, const std::string& title, F&& program) {
+int run_program(int argc, char** argv, const CommandLine& line, F&& program) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // whole lines at once, also into a file
   Options o;
-  CLI::App app(title);
+  o.epochs = line.recipe.epochs;
+  o.batch = line.recipe.batch;
+  o.lambda = line.recipe.lambda;
+  CLI::App app(line.title);
   app.option_defaults()->always_capture_default();
-  detail::add_options(app, o);
+  detail::add_options(app, o, line.recipe);
+  line.add_options(app);
   try {
     app.parse(argc, argv);
-    detail::check(app, o);
+    detail::check(app, o, line.recipe);
+    if (app.count("--lr") == 0) o.learning_rate = line.recipe.learning_rate(o);
+    line.finish(o);
     if (o.threads == 0)
       o.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
     return program(o);
@@ -205,6 +237,7 @@ inline poe::Json to_json(const Options& o) {
                     {"warm-up", o.warm_up},
                     {"batch", o.batch},
                     {"lr", o.learning_rate},
+                    {"lambda", o.lambda},
                     {"seed", o.seed},
                     {"threads", o.threads},
                     {"device", o.device},
@@ -212,11 +245,11 @@ inline poe::Json to_json(const Options& o) {
                     {"linear", o.linear},
                     {"math", o.math},
                     {"limit", o.limit},
-                    {"oracle", o.oracle},
                     {"importance-samples", o.importance_samples},
-                    {"importance-digits", o.importance_digits},
+                    {"importance-rows", o.importance_rows},
                     {"version", poe::version}};
   json.update(to_json(o.model, o.own));
+  json.update(o.program);
   return json;
 }
 

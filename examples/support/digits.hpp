@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Digits for the trainers: MNIST from files, or the embedded generator, and the oracle that judges
-// them.
+// Digits for the trainers: MNIST from files, or the embedded generator.
 #pragma once
 
 #include <poe/data/digits.hpp>
 #include <poe/data/mnist.hpp>
 #include <poe/eval/oracle.hpp>
-#include <poe/train/progress.hpp>
-
-#include <cstdlib>
-#include <functional>
-#include <memory>
 
 #include "command_line.hpp"
 
@@ -60,53 +54,6 @@ inline DigitSource load_digits(const Options& o) {
                s.held_out.rows);
   }
   return s;
-}
-
-/// $XDG_CACHE_HOME/poe, or ~/.cache/poe; empty (no cache) where neither is set.
-inline std::filesystem::path default_cache() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0')
-    return std::filesystem::path(cache) / "poe";
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
-    return std::filesystem::path(home) / ".cache" / "poe";
-  return {};
-}
-
-/// A trained classifier of digits, whatever its network.
-struct DigitOracle {
-  double test_accuracy = 0;
-  std::function<std::vector<std::uint8_t>(poe::View<float, poe::DigitImage>)> predict;
-};
-
-namespace detail {
-
-template <class Net, class Device>
-DigitOracle make_oracle(const Options& o, const DigitSource& digits) {
-  poe::ProgressBar bar(fmt::format("oracle ({})", Net::name));
-  const poe::Stopwatch clock;
-  auto oracle = std::make_shared<poe::Oracle<Net, Device>>(poe::load_or_train<Net, Device>(
-      digits.train, digits.held_out, o.threads,
-      {.directory = o.cache.empty() ? default_cache() : o.cache,
-       .progress =
-           [&](const poe::ClassifierProgress& p) {
-             bar.show(p.step, p.steps, [&] { return fmt::format("cross-entropy {:.3f}", p.loss); });
-           },
-       .warn = [](const std::string& text) { fmt::print(stderr, "warning: {}\n", text); }}));
-  bar.clear();
-  fmt::print("oracle: {}, {:.2f} % of the held-out digits right ({})\n", Net::name,
-             100 * oracle->test_accuracy,
-             oracle->from_cache ? "from " + oracle->file.string()
-                                : "trained in " + poe::duration_text(clock.seconds()));
-  std::fflush(stdout);
-  return {oracle->test_accuracy, [oracle](auto images) { return oracle->predict(images); }};
-}
-
-}  // namespace detail
-
-/// The classifier that --oracle names: trained on all digits of the source, once.
-template <class Device>
-DigitOracle make_oracle(const Options& o, const DigitSource& digits) {
-  return o.oracle == "resnet18" ? detail::make_oracle<poe::ResNet18, Device>(o, digits)
-                                : detail::make_oracle<poe::SmallOracle, Device>(o, digits);
 }
 
 }  // namespace examples

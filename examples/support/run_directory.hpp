@@ -25,7 +25,6 @@ inline poe::Metadata identity(const Options& o, const std::string& program,
   poe::Metadata meta{{"program", program},
                      {"model", o.model},
                      {"preset", o.preset},
-                     {"oracle", o.oracle},
                      {"data", data},
                      {"limit", std::to_string(o.limit)},
                      {"supervision", poe::exact_text(o.supervision)},
@@ -34,10 +33,11 @@ inline poe::Metadata identity(const Options& o, const std::string& program,
                      {"warm-up", std::to_string(o.warm_up)},
                      {"batch", std::to_string(o.batch)},
                      {"learning_rate", poe::exact_text(o.learning_rate)},
+                     {"lambda", poe::Json(o.lambda).dump()},
                      {"seed", std::to_string(o.seed)}};
-  const poe::Json own = to_json(o.model, o.own);
-  for (const auto& [name, value] : own.items())
-    meta[name] = value.is_string() ? value.get<std::string>() : value.dump();
+  for (const poe::Json& settings : {to_json(o.model, o.own), o.program})
+    for (const auto& [name, value] : settings.items())
+      meta[name] = value.is_string() ? value.get<std::string>() : value.dump();
   return meta;
 }
 
@@ -100,13 +100,16 @@ inline poe::VaeOptions vae_options(const Options& o, int samples) {
   v.estimator = poe::particles::estimator_named(o.own.objective);
   v.particles = o.own.particles;
   v.learn_prior = o.own.learn_prior;
+  std::copy(o.lambda.begin(), o.lambda.end(), v.lambda.begin());
   return v;
 }
 
-/// The settings of the run, for training on so many samples of so many modalities.
+/// The settings of the run, for training on so many samples of so many modalities; `masks`: in
+/// which each sample was observed, empty where that is all of them.
 inline poe::TrainOptions train_options(const Options& o, int samples, int modalities,
-                                       poe::Metadata identity) {
-  std::vector<poe::Subset> masks;
+                                       std::vector<poe::Subset> masks, poe::Metadata identity) {
+  poe::expect(o.missing == 0 || masks.empty(),
+              "--missing is for data of which every sample has all modalities");
   if (o.missing > 0)
     masks = poe::random_masks(samples, modalities, o.missing, poe::Random{o.seed, 1U << 27, 0});
   return {.epochs = o.epochs,

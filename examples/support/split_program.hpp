@@ -2,95 +2,81 @@
 // A program on MNIST-Split: trains a model of the parts of a digit, or evaluates one, and reports.
 #pragma once
 
-#include <poe/models/by_name.hpp>
-
-#include <memory>
-
-#include "run_directory.hpp"
+#include "digits.hpp"
 #include "split_report.hpp"
+#include "training.hpp"
 
 namespace examples {
 
-namespace detail {
+/// Digits in parts, and what is asked of models of them; see train_and_report().
+template <class M>
+struct SplitTask {
+  SplitProgram program;
+  DigitSource source;
+  poe::DigitSplits<M::count> digits;
+  std::string oracle_name;
+  std::filesystem::path cache;
+  std::string name = program.name;
+  DigitOracle oracle{};
 
-/// Trains and reports, or with --eval only reports. -> the exit status.
-template <class Model>
-int train_and_report(const Model& model, const poe::DigitSplits<Model::modalities>& digits,
-                     const DigitSource& source, const SplitProgram& program, Options o) {
-  // What "auto" is, is said of the run.
-  if (o.pool == "auto") o.pool = model.singles_from_all() ? "all" : "only-unpaired";
-  const poe::Metadata meta = identity(o, program.name, source.fingerprint());
-  poe::LearnerOf<Model> learner(model.description(), o.seed, o.threads);
-  configure(learner, o);
-  fmt::print("model: {} ({} preset), {} parameters, {}\n", o.model, o.preset,
-             model.parameter_count(), device_text(o));
-
-  poe::Json summary = to_json(o);
-  summary["parameters"] = model.parameter_count();
-  summary["data"] = {{"name", source.name},           {"title", source.title},
-                     {"source", source.train.source}, {"fingerprint", source.fingerprint()},
-                     {"train", digits.train.rows},    {"validation", digits.validation.rows},
-                     {"test", digits.test.rows}};
-  // All that can be refused is refused before the oracle is made, which may take minutes.
-  const auto oracle_of_digits = [&] {
-    DigitOracle oracle = make_oracle<typename Model::Device>(o, source);
+  std::string fingerprint() const { return source.fingerprint(); }
+  poe::Samples<float, M> samples() const {
+    return whole<poe::MultimodalVae<float, M>>(digits.train);
+  }
+  std::vector<poe::Subset> masks() const { return {}; }
+  poe::Json data() const {
+    return {{"name", source.name},
+            {"title", source.title},
+            {"source", source.train.source},
+            {"train", digits.train.rows},
+            {"validation", digits.validation.rows},
+            {"test", digits.test.rows}};
+  }
+  template <class Device>
+  void prepare(const Options& o, poe::Json& summary) {
+    const auto make = [&]<class Net>(Net) {
+      return trained_oracle<Net, Device>(cache, o.threads, source.train, source.held_out);
+    };
+    oracle = oracle_name == "resnet18" ? make(poe::ResNet18{}) : make(poe::SmallOracle{});
     summary["oracle_accuracy"] = oracle.test_accuracy;
-    return oracle;
-  };
-  if (!o.evaluate.empty()) {
-    load_for_evaluation(o.evaluate, learner, meta);
-    prepare_directory(o);
-    const DigitOracle oracle = oracle_of_digits();
-    summary["evaluated"] = o.evaluate.string();
-    report(model, learner, digits.test, oracle, program, o, summary);
-    return 0;
   }
-
-  poe::Trainer<Model> trainer(model, learner, whole<Model>(digits.train),
-                              train_options(o, digits.train.rows, Model::modalities, meta));
-  expect_terms(model, trainer.streams().observations(), o);
-  if (o.resume) resume(trainer, meta);
-  prepare_directory(o);
-  poe::write_json(o.out / "config.json", to_json(o));
-  const DigitOracle oracle = oracle_of_digits();
-  // The published code selects its model on the test digits; the paper preset keeps them for the
-  // end.
-  const auto& selection = o.preset == "official" ? digits.test : digits.validation;
-  const auto validate = [&](poe::LearnerOf<Model>& l) {
-    return accuracies(model, l, selection, oracle, program);
-  };
-  if (!trainer.run(validate)) {
-    fmt::print("interrupted in epoch {}; --resume goes on from {}\n", trainer.epoch() + 1,
-               trainer.checkpoint().string());
-    return interrupted;
+  /// The published code selects its model on the test digits; the paper preset keeps them for the
+  /// end.
+  template <class Model>
+  poe::Scores validate(const Model& model, poe::LearnerOf<Model>& learner, const Options& o) {
+    const auto& selection = o.preset == "official" ? digits.test : digits.validation;
+    return accuracies(model, learner, selection, oracle, program);
   }
-  load_for_evaluation(trainer.best(), learner, meta);
-  report(model, learner, digits.test, oracle, program, o, summary);
-  return 0;
-}
-
-}  // namespace detail
+  template <class Model>
+  void report(const Model& model, poe::LearnerOf<Model>& learner, const Options& o,
+              poe::Json& summary) {
+    examples::report(model, learner, digits.test, oracle, program, o, summary);
+  }
+};
 
 /// The main function of a program whose models have the modalities M, the parts of a digit from
 /// the top, and encoders that end in Head, or in LaplaceHead where --expert says so.
 template <class M, class Head, class LaplaceHead>
 int run_split_program(int argc, char** argv, const SplitProgram& program) {
-  return run_program(argc, argv, program.title, [&](const Options& o) {
-    detail::check_random_subsets(o.own, M::count);
-    int status = 0;
-    const DigitSource source = load_digits(o);
-    const auto digits = poe::split_digits<M::count>(first_digits(source.train, o.limit),
-                                                    first_digits(source.held_out, o.limit));
-    on_device(o, [&]<class Device>(Device) {
-      const poe::VaeOptions options = vae_options(o, digits.train.rows);
-      std::unique_ptr<poe::MultimodalVae<float, M, Device>> model;
-      if (o.own.expert == "laplace")
-        model = std::make_unique<poe::Mmvae<float, M, LaplaceHead, Device>>(options);
-      else
-        model = poe::model_named<float, M, Head, Device>(o.model, options);
-      status = detail::train_and_report(*model, digits, source, program, o);
-    });
-    return status;
+  std::string oracle = "small";
+  std::filesystem::path cache;
+  CommandLine line;
+  line.title = program.title;
+  line.recipe.lambda.assign(M::count, 1.0);
+  line.recipe.learning_rates = "2e-4";
+  line.recipe.learning_rate = [](const Options&) { return 2e-4; };
+  line.add_options = [&](CLI::App& app) {
+    app.add_option("--oracle", oracle, "the classifier that judges what is generated")
+        ->check(CLI::IsMember({"small", "resnet18"}));
+    app.add_option("--oracle-cache", cache, "directory in which trained oracles are kept");
+  };
+  line.finish = [&](Options& o) { o.program["oracle"] = oracle; };
+  return run_program(argc, argv, line, [&](const Options& o) {
+    DigitSource source = load_digits(o);
+    auto digits = poe::split_digits<M::count>(first_digits(source.train, o.limit),
+                                              first_digits(source.held_out, o.limit));
+    SplitTask<M> task{program, std::move(source), std::move(digits), oracle, cache};
+    return run_task<M, Head, LaplaceHead>(o, task);
   });
 }
 

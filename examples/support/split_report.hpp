@@ -3,11 +3,11 @@
 #pragma once
 
 #include <poe/data/split_digits.hpp>
-#include <poe/eval/importance.hpp>
 #include <poe/eval/report_figures.hpp>
 #include <poe/train/trainer.hpp>
 
-#include "digits.hpp"
+#include "log_likelihoods.hpp"
+#include "oracles.hpp"
 
 namespace examples {
 
@@ -18,7 +18,7 @@ struct SplitProgram {
   std::string all, all_parts;  // of a digit: "both" in metrics, "both halves" in sentences
 };
 
-inline constexpr poe::Random evaluation_noise{0, 1U << 28, 0};  // of no run's seed
+using DigitOracle = ImageOracle<poe::DigitImage>;
 
 /// What a digit is completed from: all its parts; each single one; then the other sets of parts.
 template <class M>
@@ -62,26 +62,6 @@ poe::Scores accuracies(const Model& model, poe::LearnerOf<Model>& learner,
   return scores;
 }
 
-/// log p of test digits and of their single parts by importance sampling, in nats: each estimate
-/// with the standard error of its mean.
-template <class Model>
-poe::Json log_likelihoods(const Model& model, poe::LearnerOf<Model>& learner,
-                          const poe::SplitDigits<Model::modalities>& test, const Options& o) {
-  using M = typename Model::ModalitySet;
-  const auto digits = whole<Model>(test).slice(0, std::min(o.importance_digits, test.rows));
-  poe::Json result = {{"particles", o.importance_samples}, {"digits", digits.rows}};
-  const auto sets = sets_of_parts<M>();
-  for (const poe::Subset s : std::span(sets).first(1 + M::count)) {
-    const auto e = poe::importance_log_likelihood(model, learner, digits, s, s,
-                                                  o.importance_samples, evaluation_noise);
-    const std::string name = fmt::format("log_p({})", poe::names_of<M>(s));
-    result[name] = {{"mean", e.mean}, {"standard_error", e.standard_error}};
-    fmt::print("test {:24} {:9.2f} +- {:.2f} nats ({} digits, {} particles)\n", name, e.mean,
-               e.standard_error, digits.rows, o.importance_samples);
-  }
-  return result;
-}
-
 /// Digits beside what the model makes of their single parts and of all of them.
 template <class Model>
 void draw_reconstructions(const Model& model, poe::LearnerOf<Model>& learner,
@@ -109,14 +89,14 @@ void draw_reconstructions(const Model& model, poe::LearnerOf<Model>& learner,
 template <class Model>
 void report(const Model& model, poe::LearnerOf<Model>& learner,
             const poe::SplitDigits<Model::modalities>& test, const DigitOracle& oracle,
-            const SplitProgram& program, const Options& o, poe::Json summary) {
+            const SplitProgram& program, const Options& o, poe::Json& summary) {
   const poe::Scores scores = accuracies(model, learner, test, oracle, program);
   for (const auto& [name, value] : scores.values) {
     summary["test"][name] = value;
-    fmt::print("test {:24} {:9.4f}\n", name, value);
+    fmt::print("test {:32} {:9.4f}\n", name, value);
   }
   if (o.importance_samples > 0)
-    summary["test"]["log_likelihood"] = log_likelihoods(model, learner, test, o);
+    summary["test"]["log_likelihood"] = log_likelihoods(model, learner, whole<Model>(test), o);
   const auto data = summary["data"]["title"].get<std::string>();
   draw_reconstructions(model, learner, test, program, scores, data, o);
   auto samples = poe::prior_samples(model, learner, 60, oracle, evaluation_noise);
@@ -125,8 +105,6 @@ void report(const Model& model, poe::LearnerOf<Model>& learner,
       fmt::format("{} on {}; below each, the class that the oracle sees", o.model, data);
   samples.figure.columns = 15;
   poe::write_png(o.out / "samples.png", poe::draw(samples.figure));
-  poe::write_json(o.out / "summary.json", summary);
-  fmt::print("wrote {}\n", (o.out / "summary.json").string());
 }
 
 }  // namespace examples

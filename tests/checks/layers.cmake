@@ -17,7 +17,7 @@ foreach(rank RANGE 9)
     set(rank_of_${layer} ${rank})
   endforeach()
 endforeach()
-set(io_packages "^(zlib\\.h|nlohmann/.*|stb.*)$")   # only poe::io brings these: data and above
+set(io_packages "^(zlib\\.h|nlohmann/.*|stb.*|Eigen/.*)$")   # only poe::io brings these: data and above
 set(tool_packages "^(CLI/.*|catch2/.*)$")           # nothing that is installed may use these
 
 set(errors 0)

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 run() {
   "$program" --limit 8 --batch 4 --supervision 0.5 --threads 1 --oracle-cache "$work/cache" \
-    --importance-digits 2 --importance-samples 3 "$@" >"$work/out" 2>&1 || {
+    --importance-rows 2 --importance-samples 3 "$@" >"$work/out" 2>&1 || {
     cat "$work/out"
     exit 1
   }

@@ -53,6 +53,26 @@ TEST_CASE("whichever steps of masked data are graphs, the bytes are the same") {
   });
 }
 
+TEST_CASE("samples that are rows of lists are gathered as on the CPU") {
+  Samples<float, Three> data = grey_images<Three>();
+  std::array<std::vector<std::uint32_t>, 3> rows;
+  for (std::uint32_t m = 0; m < 3; ++m) {
+    for (std::uint32_t n = 0; n < 2 * samples; ++n)
+      rows[m].push_back(Random{5, 7, m}.below(samples, n));
+    data.at[m] = rows[m];
+  }
+  data.rows = 2 * samples;
+  data = data.slice(3, samples);
+  const auto masks = GENERATE(as<std::vector<Subset>>{}, std::vector<Subset>{}, some_masks());
+  const auto run = [&](const auto& model, Manner manner = {}) {
+    return train(model, in_batches<Three>(masks), 20, manner, data);
+  };
+  const Outcome expected = run(ThreeSvae<Cpu>()), graphs = run(ThreeSvae<Cuda>());
+  require_agreement(graphs, expected);
+  require_same(run(ThreeSvae<Cuda>(), {.use_graphs = false}), graphs);
+  REQUIRE(train_on(ThreeSvae<Cpu>(), masks, 20).losses != expected.losses);
+}
+
 TEST_CASE("a warm-up on the device is that of the CPU, in graphs too") {
   VaeOptions options;
   options.warm_up_steps = 11;

@@ -61,12 +61,12 @@ struct Manner {
 };
 
 template <class Model>
-Outcome train(const Model& model, const SupervisionOptions& supervision, int steps,
-              Manner manner = {}) {
+Outcome train(const Model& model, const SupervisionOptions& supervision, int steps, Manner manner,
+              const Samples<float, typename Model::ModalitySet>& data) {
   LearnerOf<Model> learner(model.description(), 11, 1);
   learner.adam.learning_rate = 2e-3;
-  Streams streams(training_samples, supervision, Random{11, 1, 0});
-  Steps<Model> run(model, learner, grey_images<typename Model::ModalitySet>(), streams, 11);
+  Streams streams(data.rows, supervision, Random{11, 1, 0});
+  Steps<Model> run(model, learner, data, streams, 11);
   if constexpr (std::is_same_v<typename Model::Device, Cuda>) {
     run.use_graphs = manner.use_graphs;
     run.most_graphs = manner.most_graphs;
@@ -80,6 +80,12 @@ Outcome train(const Model& model, const SupervisionOptions& supervision, int ste
   const auto& numbers = learner.state().parameters;
   out.parameters.assign(numbers.begin(), numbers.end());
   return out;
+}
+
+template <class Model>
+Outcome train(const Model& model, const SupervisionOptions& supervision, int steps,
+              Manner manner = {}) {
+  return train(model, supervision, steps, manner, grey_images<typename Model::ModalitySet>());
 }
 
 inline bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {

@@ -148,7 +148,60 @@ fi
 
 sweep 0 --models svae,mm --supervision 0.5 --seeds 3 --out level  # dots instead of lines, no deviation
 has level/results.csv 'svae,0.5,accuracy_all,1,0.44,'
+has level/results.md '| model | all |'
+has level/results.md '| svae | **0.440** |'
 grep -q 'accuracy_all,1,[0-9.]*,$' level/results.csv || complain "one seed has a deviation"
+
+# --- what belongs to no model, pages and pictures of any name, published figures, shared runs ---
+
+cat >captions <<'END'
+#!/usr/bin/env bash
+while (($#)); do
+  case $1 in
+    --out) out=$2; shift 2 ;;
+    --model) model=$2; shift 2 ;;
+    *) shift ;;
+  esac
+done
+mkdir -p "$out"
+echo "$out" >>starts
+printf 'no picture' >"$out/prior_samples.png"
+printf 'page' >"$out/pairs of 8.html"
+echo "{\"test\": {\"correlation_joint\": -0.0${#model}, \"correlation_image_to_caption\": 0.125,
+  \"correlation_ground_truth\": 0.273, \"correlation_shuffled\": 0.002}}" >"$out/summary.json"
+END
+chmod +x captions
+cat >published.json <<'END'
+{"title": "table_1", "figures": {"svae": {"0.1": {"correlation_joint": 0.263}, "1": {"accuracy": 1}},
+                                 "another": {"1": {"correlation_joint": 0.5}}}}
+END
+rm -f starts
+captions=(--models svae,mm --seeds 1 --runs shared --against published.json --title 'A & B')
+trainer=./captions sweep 0 "${captions[@]}" --supervision 0.1,1 --out several
+[[ $(starts) == 4 ]] || complain "expected 4 starts, got $(starts)"
+cat >expected <<'END'
+**correlation, joint**
+
+| model | 10 % | 100 % |
+| --- | ---: | ---: |
+| svae | −0.040 | −0.040 |
+| *table\_1* | 0.263 |  |
+| mm | **−0.020** | **−0.020** |
+| *ground truth* | 0.273 | 0.273 |
+| *shuffled* | 0.002 | 0.002 |
+END
+head -n 9 several/results.md | diff expected - || complain "results.md is not as expected"
+! grep -q 'correlation, shuffled' several/results.md || complain "a reference has a table of its own"
+has several/results.csv 'svae,0.1,correlation_ground_truth,1,0.273,'
+has several/index.html '<h1>A &amp; B</h1>'
+has several/index.html '<tr class="others"><th scope="row">table_1</th><td>0.263</td><td></td></tr>'
+has several/index.html 'alt="Prior samples of svae"'
+has several/index.html '<a href="../shared/svae/0.1/1/pairs%20of%208.html">Pairs of 8</a>'
+trainer=./captions sweep 0 "${captions[@]}" --supervision 1 --out single -- --threads 3
+[[ $(starts) == 4 ]] || complain "a shared run was made twice"
+has single/results.md '| mm | **−0.020** | 0.125 |'
+! grep -q table_1 single/results.md || complain "what was published of another level is shown"
+[[ ! -e single/svae ]] || complain "--runs: a run lies in --out"
 
 # --- interruption ---
 
@@ -227,6 +280,9 @@ refuse() {
   has err "$text"
 }
 rm -f starts
+echo '{"title": "x", "figures": {"svae": {"all": {"accuracy": 1}}}}' >wrong.json
+refuse "'wrong.json': expected {\"title\": TEXT" --against wrong.json --out x
+refuse "nothing.json" --against nothing.json --out x
 refuse "made by 'trainer --note" "${grid[@]}" --out results -- --note other
 refuse '--model stands after --' --out x -- --model mm
 refuse '--out stands after --' --out x -- --out=y
@@ -241,7 +297,7 @@ refuse '--seeds' --seeds 1,two --out x
 refuse '--seeds: expected no negative number, got -1' --seeds 1,-1 --out x
 refuse '--jobs' --jobs 0 --out x
 refuse '--colour' --colour red --out x
-trainer=./nothing refuse "'./nothing' cannot be run" --out x
+trainer=./nothing refuse "'./nothing' cannot be run: No such file" --out x
 mkdir -p mine/svae/1/1
 refuse 'compare did not make' "${grid[@]}" --out mine
 echo '{"test": 3}' >results/svae/1/1/summary.json

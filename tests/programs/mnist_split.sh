@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 failures=0
 complain() { echo "FAILED: $*"; failures=$((failures + 1)); }
 
-quick=(--limit 300 --batch 50 --threads 2 --oracle-cache "$work/cache" --importance-digits 5 --importance-samples 20)
+quick=(--limit 300 --batch 50 --threads 2 --oracle-cache "$work/cache" --importance-rows 5 --importance-samples 20)
 run() { "$program" "${quick[@]}" "$@" >"$work/out" 2>"$work/err"; }
 
 # expect_error NAME TEXT ARGUMENT...: exit status 2 before an oracle is made, one line on standard

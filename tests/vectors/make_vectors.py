@@ -11,6 +11,7 @@ sys.dont_write_bytecode = True
 
 import torch
 
+import classifiers
 import gaussian
 import layers
 import likelihoods
@@ -40,6 +41,7 @@ def main():
         "gaussian": gaussian.gaussian_vectors(),
         "zoo": zoo.zoo_vectors(),
         "mixtures": mixtures.mixture_vectors(),
+        "classifiers": classifiers.classifier_vectors(),
     }
     for model in models.MODELS:
         for preset in models.PRESETS:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How the ten digits are written: strokes through a few points, in the usual alternative forms.
+// How the ten digits are written and printed: strokes through a few points, in the usual forms.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,8 @@ struct Glyph {
 
 inline constexpr bool corner = true;
 
-inline const std::vector<Glyph>& glyphs() {
+/// Digits as people write them.
+inline const std::vector<Glyph>& written_glyphs() {
   // clang-format off
   static const std::vector<Glyph> all = {
       {0, 3, {{{54, 3}, {31, 12}, {17, 45}, {27, 82}, {51, 97}, {75, 82}, {84, 46}, {73, 12},
@@ -77,6 +78,45 @@ inline const std::vector<Glyph>& glyphs() {
                {64, 98}}}},
       {9, 1, {{{76, 24}, {53, 3}, {27, 18}, {29, 43}, {55, 47}, {75, 24, corner}, {75, 64},
                {59, 92}, {31, 96}}}},
+  };
+  // clang-format on
+  return all;
+}
+
+/// Digits as they are printed on signs: even, upright, filling their box. A closed curve passes its
+/// first points twice, which hides where it starts.
+inline const std::vector<Glyph>& printed_glyphs() {
+  // clang-format off
+  static const std::vector<Glyph> all = {
+      {0, 1, {{{50, 0}, {18, 14}, {6, 50}, {18, 86}, {50, 100}, {82, 86}, {94, 50}, {82, 14},
+               {50, 0}, {18, 14}}}},
+      {1, 3, {{{22, 22}, {58, 0, corner}, {58, 100}}}},
+      {1, 2, {{{50, 0}, {50, 100}}}},
+      {1, 2, {{{22, 20}, {54, 0, corner}, {54, 100}}, {{22, 100}, {86, 100}}}},
+      {2, 2, {{{10, 27}, {20, 8}, {50, 0}, {80, 9}, {88, 30}, {74, 54}, {38, 78}, {8, 100, corner},
+               {92, 100}}}},
+      {2, 1, {{{14, 22}, {48, 0}, {84, 12}, {84, 38}, {50, 68}, {10, 100, corner},
+               {90, 100, corner}, {92, 86}}}},
+      {3, 3, {{{12, 22}, {26, 5}, {52, 0}, {82, 11}, {82, 36}, {46, 47, corner}, {82, 58}, {90, 80},
+               {60, 99}, {28, 95}, {8, 78}}}},
+      {3, 1, {{{12, 0}, {86, 0, corner}, {44, 40, corner}, {80, 52}, {88, 76}, {58, 100},
+               {10, 86}}}},
+      {4, 3, {{{70, 100}, {70, 0, corner}, {4, 70, corner}, {96, 70}}}},
+      {4, 1, {{{30, 0}, {12, 62, corner}, {92, 62}}, {{70, 30}, {70, 100}}}},
+      {5, 3, {{{84, 0}, {24, 0, corner}, {16, 47, corner}, {50, 36}, {84, 48}, {90, 74}, {58, 99},
+               {26, 96}, {8, 80}}}},
+      {6, 3, {{{84, 16}, {58, 0}, {24, 16}, {8, 58}, {20, 90}, {52, 100}, {84, 88}, {90, 66},
+               {76, 46}, {48, 40}, {18, 52}, {9, 68}}}},
+      {6, 1, {{{72, 0}, {30, 34}, {8, 70}, {24, 94}, {54, 100}, {86, 86}, {88, 60}, {54, 44},
+               {18, 56}, {9, 72}}}},
+      {7, 3, {{{8, 0}, {92, 0, corner}, {60, 46}, {42, 100}}}},
+      {7, 1, {{{10, 16}, {10, 0, corner}, {92, 0, corner}, {46, 100}}}},
+      {8, 1, {{{50, 0}, {20, 9}, {16, 34}, {50, 46}, {84, 34}, {80, 9}, {50, 0}, {20, 9}},
+              {{50, 46}, {12, 60}, {10, 86}, {50, 100}, {90, 86}, {88, 60}, {50, 46}, {12, 60}}}},
+      {9, 3, {{{16, 84}, {42, 100}, {76, 84}, {92, 42}, {80, 10}, {48, 0}, {16, 12}, {10, 34},
+               {24, 54}, {52, 60}, {82, 48}, {91, 32}}}},
+      {9, 1, {{{28, 100}, {70, 66}, {92, 30}, {76, 6}, {46, 0}, {14, 14}, {12, 40}, {46, 56},
+               {82, 44}, {91, 28}}}},
   };
   // clang-format on
   return all;

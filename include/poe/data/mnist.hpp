@@ -67,7 +67,7 @@ inline Digits read_mnist_pair(const std::filesystem::path& images_path,
   if (wrong != labels.values.end())
     fail("'{}', byte {}: expected a label from 0 to 9, got {}", labels_path.string(),
          8 + (wrong - labels.values.begin()), *wrong);
-  return {images.extents[0], 28, 28, std::move(images.values), std::move(labels.values), ""};
+  return {images.extents[0], 28, 28, 1, std::move(images.values), std::move(labels.values), ""};
 }
 
 }  // namespace detail

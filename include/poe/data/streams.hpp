@@ -92,9 +92,7 @@ class Streams {
  public:
   Streams(int samples, const SupervisionOptions& options, const Random& random)
       : steps_(steps(samples, options)),
-        seen_(options.masks.empty()
-                  ? observe_pairs(samples, options, detail::member_random(random, 0))
-                  : observe_masks(samples, options)),
+        seen_(observe(samples, options, detail::member_random(random, 0))),
         joint_(seen_.joint, options.batch, detail::member_random(random, 1)) {
     for (const std::uint32_t n : seen_.joint) patterns_.push_back(seen_.together[n]);
     std::sort(patterns_.begin(), patterns_.end());

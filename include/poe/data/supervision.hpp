@@ -43,12 +43,13 @@ inline Supervision split_supervision(int samples, double level, const Random& ra
 enum class UnpairedPool { as_defined, all, only_unpaired };
 
 struct SupervisionOptions {
+  /// Of the samples that were observed in several modalities, the share that shows them together.
   double level = 1;
   UnpairedPool unpaired_pool = UnpairedPool::as_defined;
   int batch = 100;
   int modalities = 2;
   /// The modalities in which each sample was observed, for data of which not everything was. Empty:
-  /// all were, in all samples, and `level` says how many samples show them together.
+  /// all were, in all samples.
   std::vector<Subset> masks{};
 };
 
@@ -72,50 +73,62 @@ inline std::vector<Subset> random_masks(int samples, int modalities, double abse
   return masks;
 }
 
-/// What a run sees of its samples: one description for supervision levels and for masks.
+/// What a run sees of its samples.
 struct Observations {
   std::vector<Subset> together;                    // by sample: the modalities seen jointly, or 0
   std::vector<std::uint32_t> joint;                // samples for the joint loader
   std::vector<std::vector<std::uint32_t>> single;  // by modality: samples for its own loader
 };
 
-/// At a supervision level: paired samples show everything together, the others nothing.
-inline Observations observe_pairs(int samples, const SupervisionOptions& options,
-                                  const Random& random) {
-  Supervision supervision = split_supervision(samples, options.level, random);
-  Observations seen;
-  seen.together.resize(static_cast<std::size_t>(samples));
-  for (const std::uint32_t n : supervision.paired) seen.together[n] = all_of(options.modalities);
-  seen.joint = std::move(supervision.paired);
-  std::vector<std::uint32_t>& pool = supervision.unpaired;
-  if (options.unpaired_pool != UnpairedPool::only_unpaired) {
-    pool.resize(static_cast<std::size_t>(samples));
-    std::iota(pool.begin(), pool.end(), 0U);
-  }
-  seen.single.assign(static_cast<std::size_t>(options.modalities), pool);
-  return seen;
+namespace detail {
+
+inline std::vector<Subset> checked_masks(int samples, const SupervisionOptions& options) {
+  const Subset all = all_of(options.modalities);
+  const auto count = static_cast<std::size_t>(samples);
+  if (options.masks.empty()) return std::vector<Subset>(count, all);
+  expect(options.masks.size() == count, "masks: expected one for each of {} samples, got {}",
+         samples, options.masks.size());
+  for (std::size_t n = 0; n < count; ++n)
+    expect(options.masks[n] != 0 && within(options.masks[n], all),
+           "masks: expected some of {} modalities of sample {}, got the bits {:#b}",
+           options.modalities, n, options.masks[n]);
+  return options.masks;
 }
 
-/// By masks: a sample shows its modalities together. With at least two of them (one, in a model of
-/// one modality) it is for the joint loader.
-inline Observations observe_masks(int samples, const SupervisionOptions& options) {
-  const std::vector<Subset>& masks = options.masks;
-  expect(options.level == 1, "masks: expected no supervision level beside them, got {}",
-         options.level);
-  expect(masks.size() == static_cast<std::size_t>(samples),
-         "masks: expected one for each of {} samples, got {}", samples, masks.size());
-  Observations seen{masks, {}, {}};
-  seen.single.resize(static_cast<std::size_t>(options.modalities));
+}  // namespace detail
+
+/// Samples with at least two modalities (one, in a model of one modality) are the candidates for
+/// pairs: the supervision level says how many of them are seen together, see split_supervision().
+/// All other samples are seen one modality at a time.
+inline Observations observe(int samples, const SupervisionOptions& options, const Random& random) {
+  const std::vector<Subset> masks = detail::checked_masks(samples, options);
+  std::vector<std::uint32_t> candidates, apart;
   for (std::uint32_t n = 0; n < masks.size(); ++n) {
-    expect(masks[n] != 0 && within(masks[n], all_of(options.modalities)),
-           "masks: expected some of {} modalities of sample {}, got the bits {:#b}",
-           options.modalities, n, masks[n]);
     const bool joint = size_of(masks[n]) > 1 || options.modalities == 1;
-    if (joint) seen.joint.push_back(n);
-    if (joint && options.unpaired_pool == UnpairedPool::only_unpaired) continue;
-    for (int m = 0; m < options.modalities; ++m)
-      if (contains(masks[n], m)) seen.single[static_cast<std::size_t>(m)].push_back(n);
+    (joint ? candidates : apart).push_back(n);
   }
+  Observations seen;
+  seen.together.resize(masks.size());
+  if (!candidates.empty()) {
+    const auto split =
+        split_supervision(static_cast<int>(candidates.size()), options.level, random);
+    for (const std::uint32_t c : split.paired) {
+      const std::uint32_t n = candidates[c];
+      seen.joint.push_back(n);
+      seen.together[n] = masks[n];
+    }
+    std::vector<std::uint32_t> unpaired;
+    for (const std::uint32_t c : split.unpaired) unpaired.push_back(candidates[c]);
+    apart.insert(apart.begin(), unpaired.begin(), unpaired.end());
+  }
+  if (options.unpaired_pool != UnpairedPool::only_unpaired) {
+    apart.resize(masks.size());
+    std::iota(apart.begin(), apart.end(), 0U);
+  }
+  seen.single.resize(static_cast<std::size_t>(options.modalities));
+  for (int m = 0; m < options.modalities; ++m)
+    for (const std::uint32_t n : apart)
+      if (contains(masks[n], m)) seen.single[static_cast<std::size_t>(m)].push_back(n);
   return seen;
 }
 

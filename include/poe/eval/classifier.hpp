@@ -26,6 +26,13 @@ struct ClassifierTraining {
   double learning_rate = 1e-3;  ///< the largest
   double warm_up = 0.2;         ///< share of the steps
   std::uint64_t seed = 1;       ///< of initial values, order and dropout
+  int least_steps = 0;          ///< few images are seen in more epochs, until there are so many
+
+  int steps_per_epoch(int images) const { return (images - 1) / batch + 1; }
+  int epochs_for(int images) const {
+    const int steps = steps_per_epoch(images);
+    return std::max(epochs, (least_steps + steps - 1) / steps);
+  }
 };
 
 /// Where training stands after a step.
@@ -60,10 +67,11 @@ class Classifier {
   void train(const LabelledImages<Image>& data, const ClassifierTraining& how,
              const std::function<void(const ClassifierProgress&)>& progress = {}) {
     check(data, how);
-    const int rows = data.images.rows, steps = (rows - 1) / how.batch + 1;
-    ClassifierProgress at{0, how.epochs * steps, 0};
+    const int rows = data.images.rows;
+    const int steps = how.steps_per_epoch(rows), epochs = how.epochs_for(rows);
+    ClassifierProgress at{0, epochs * steps, 0};
     std::vector<double> losses(static_cast<std::size_t>(learner_.threads()));
-    for (int epoch = 0; epoch < how.epochs; ++epoch) {
+    for (int epoch = 0; epoch < epochs; ++epoch) {
       const Random source{how.seed, shuffle_stream, static_cast<std::uint32_t>(epoch)};
       const auto order = permutation(static_cast<std::uint32_t>(rows), source);
       for (int step = 0; step < steps; ++step) {
@@ -117,10 +125,10 @@ class Classifier {
         "classifier: expected at least 2 images with a label each, got {} and {} labels",
         data.images.rows, data.labels.size());
     expect(how.epochs >= 1 && how.batch >= 2 && how.learning_rate > 0 && how.warm_up >= 0 &&
-               how.warm_up < 1,
-           "classifier: expected epochs from 1, batches from 2, a learning rate above 0 and a "
-           "warm-up in [0, 1), got {}, {}, {} and {}",
-           how.epochs, how.batch, how.learning_rate, how.warm_up);
+               how.warm_up < 1 && how.least_steps >= 0,
+           "classifier: expected epochs from 1, batches from 2, a learning rate above 0, a warm-up "
+           "in [0, 1) and no steps below 0, got {}, {}, {}, {} and {}",
+           how.epochs, how.batch, how.learning_rate, how.warm_up, how.least_steps);
   }
 
   static double learning_rate(const ClassifierTraining& how, int step, int steps) {

@@ -68,6 +68,16 @@ void add_log_likelihoods(const V& model, Context<typename V::Real, typename V::D
 
 }  // namespace detail
 
+/// The differences a - b, sample by sample. Of log p(x_S, x_T) and log p(x_S): the conditional log
+/// p(x_T | x_S), whose standard error takes into account that both are of the same samples.
+inline LogLikelihood difference(const LogLikelihood& a, const LogLikelihood& b) {
+  expect(a.samples.size() == b.samples.size(),
+         "difference: log-likelihoods of {} and of {} samples", a.samples.size(), b.samples.size());
+  std::vector<double> values(a.samples.size());
+  for (std::size_t n = 0; n < values.size(); ++n) values[n] = a.samples[n] - b.samples[n];
+  return detail::summarise(std::move(values));
+}
+
 /// log p(x_T) of every sample from `particles` draws z_k ~ q(z | x_S), S = `given`, T = `target`:
 ///   log (1 / K) sum_k  p(z_k) prod_{m in T} p_m(x_m | z_k) / q(z_k | x_S),
 /// without the weights lambda of the training loss. A lower bound of log p(x_T) in expectation,

@@ -59,7 +59,7 @@ struct Oracle {
   bool from_cache = false;
   std::filesystem::path file;  ///< empty: not stored
 
-  std::vector<std::uint8_t> predict(View<float, DigitImage> images) {
+  std::vector<std::uint8_t> predict(View<float, typename N::In> images) {
     return classifier.predict(images);
   }
 };
@@ -71,9 +71,11 @@ struct OracleCache {
   std::function<void(const std::string&)> warn{};
 };
 
-/// The digits as a classifier's data; throws Error if their sizes do not fit.
-inline LabelledImages<DigitImage> labelled_images(const Digits& digits) {
-  check_sizes(digits);
+/// The digits as a classifier's data; throws Error unless they have the sizes of an Image.
+template <class Image = DigitImage>
+LabelledImages<Image> labelled_images(const Digits& digits) {
+  using I = ImageOf<Image>;
+  check_sizes(digits, I::height, I::width, I::channels);
   return {{digits.pixels.data(), digits.rows}, digits.labels};
 }
 
@@ -92,10 +94,12 @@ inline std::uint32_t checksum(const Digits& digits) {
 /// All that the numbers of an oracle depend on, but for rounding.
 inline std::string oracle_settings(const char* name, const Digits& train, const Digits& test,
                                    const ClassifierTraining& how) {
+  const std::string steps =
+      how.least_steps > 0 ? fmt::format(", at least {} steps", how.least_steps) : "";
   return fmt::format(
-      "{}, {} epochs, batch {}, learning rate {}, warm-up {}, seed {}; {} training images, CRC-32 "
-      "{:08x}; {} test images, CRC-32 {:08x}",
-      name, how.epochs, how.batch, how.learning_rate, how.warm_up, how.seed, train.rows,
+      "{}, {} epochs{}, batch {}, learning rate {}, warm-up {}, seed {}; {} training images, "
+      "CRC-32 {:08x}; {} test images, CRC-32 {:08x}",
+      name, how.epochs, steps, how.batch, how.learning_rate, how.warm_up, how.seed, train.rows,
       checksum(train), test.rows, checksum(test));
 }
 
@@ -143,7 +147,7 @@ void load_oracle(Oracle<N, D>& oracle, const std::string& settings) {
 }
 
 template <class N, class D>
-void save_oracle(Oracle<N, D>& oracle, const std::string& settings, const ClassifierTraining& how,
+void save_oracle(Oracle<N, D>& oracle, const std::string& settings, int epochs,
                  const std::string& source) {
   std::error_code error;
   std::filesystem::create_directories(oracle.file.parent_path(), error);
@@ -151,7 +155,7 @@ void save_oracle(Oracle<N, D>& oracle, const std::string& settings, const Classi
          error.message());
   save_weights<float>(oracle.file, sections_of(oracle.classifier),
                       {{"settings", settings},
-                       {"epochs", std::to_string(how.epochs)},
+                       {"epochs", std::to_string(epochs)},
                        {"test_accuracy", fmt::format("{}", oracle.test_accuracy)},
                        {"data", source},
                        {"weights_crc32", weights_checksum(oracle.classifier)}});
@@ -166,7 +170,8 @@ template <class N, class Device = Cpu>
 Oracle<N, Device> load_or_train(const Digits& train, const Digits& test, int threads,
                                 const OracleCache& cache,
                                 const ClassifierTraining& how = N::training) {
-  const auto training_data = labelled_images(train), test_data = labelled_images(test);
+  const auto training_data = labelled_images<typename N::In>(train);
+  const auto test_data = labelled_images<typename N::In>(test);
   const std::string settings = detail::oracle_settings(N::name, train, test, how);
   const auto attempt = [&](const char* otherwise, auto&& action) {
     try {
@@ -190,8 +195,9 @@ Oracle<N, Device> load_or_train(const Digits& train, const Digits& test, int thr
   Oracle<N, Device> oracle{{how.seed, threads}, 0, false, file};
   oracle.classifier.train(training_data, how, cache.progress);
   oracle.test_accuracy = oracle.classifier.accuracy(test_data);
-  if (!file.empty() && !attempt("the oracle is not kept",
-                                [&] { detail::save_oracle(oracle, settings, how, train.source); }))
+  if (!file.empty() && !attempt("the oracle is not kept", [&] {
+        detail::save_oracle(oracle, settings, how.epochs_for(train.rows), train.source);
+      }))
     oracle.file.clear();
   return oracle;
 }

@@ -172,11 +172,4 @@ POE_HD DivergenceSlope<T> divergence_slope(T d, T ratio, T precision) {
   return {slope, T(0.5) * (T(1) - ratio), T(0.5) * (ratio + d * slope - T(1))};
 }
 
-/// log N(x; location, e^(-l)).
-template <class T>
-POE_HD T log_density(T x, Normal<T> q) {
-  const T d = x - q.location;
-  return T(0.5) * (q.log_precision - d * d * math::exp(q.log_precision)) - math::half_log_two_pi<T>;
-}
-
 }  // namespace poe::gaussian

@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace poe {
@@ -95,6 +96,13 @@ void for_each_json_line(const std::filesystem::path& path, std::string_view text
   }
 }
 
+/// Whether a value is a number larger than `last`. By itself nlohmann-json takes 2^63 and more for
+/// negative numbers here.
+inline bool is_later(const Json& value, std::int64_t last) {
+  if (value.is_number_unsigned()) return std::cmp_greater(value.get<std::uint64_t>(), last);
+  return value.is_number() && value > last;
+}
+
 }  // namespace detail
 
 /// The whole lines of a log. A part of a last line, as a crash or a running program leaves it, is
@@ -118,7 +126,7 @@ inline std::size_t resume_json_lines(const std::filesystem::path& path, std::str
   std::size_t count = 0, kept = 0;
   detail::for_each_json_line(path, text, [&](const Json& line, std::size_t end) {
     const auto value = line.find(key);
-    if (value != line.end() && value->is_number() && *value > last) return false;
+    if (value != line.end() && detail::is_later(*value, last)) return false;
     ++count;
     kept = end;
     return true;

@@ -13,17 +13,22 @@ namespace poe {
 
 /// One modality of a model. `Name` is a tag type with a `name`; Features maps a sample to a vector,
 /// from which the posterior family's head makes experts; Decoder maps z to the parameters of
-/// Likelihood.
-template <class Name, class FeatureNet, class DecoderNet, class LikelihoodType>
+/// Likelihood. Networks that see several modalities take JointFeatures of each instead.
+template <class Name, class FeatureNet, class DecoderNet, class LikelihoodType,
+          class JointFeatureNet = FeatureNet>
 struct Modality {
   using Tag = Name;
   using Features = FeatureNet;
+  using JointFeatures = JointFeatureNet;
   using Decoder = DecoderNet;
   using Likelihood = LikelihoodType;
   using Sample = typename Features::In;
   static constexpr const char* name = Name::name;
   static_assert(Features::Out::rank == 1,
                 "poe: the Features of a Modality end in a vector: put a Flatten at the end");
+  static_assert(
+      std::is_same_v<typename JointFeatures::In, Sample> && JointFeatures::Out::rank == 1,
+      "poe: the JointFeatures of a Modality map its samples to a vector, as its Features");
   static_assert(Likelihood::fits(Sample::size, Decoder::Out::size),
                 "poe: the Decoder of a Modality makes what its Likelihood takes: one number for "
                 "each element, or one for each class of each element");

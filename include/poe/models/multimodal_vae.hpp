@@ -56,10 +56,12 @@ class MultimodalVae {
   /// decoder. Sets the gradient of each term, so that ctx.tape.backward() is all that is left. ->
   /// the terms, in the arena. `choice`, below choices(), is that of an objective which draws.
   Reported loss(Context<T, D>& ctx, std::span<const GroupType> groups, int choice = 0) const {
-    for (const GroupType& g : groups)
+    for (const GroupType& g : groups) {
+      expect(g.loader < 256, "loss: loader {}: number the loaders from 0 to 255", g.loader);
       expect(g.observed != 0 && within(g.observed, all_of(modalities)),
              "loss: a group observed in the modalities with the bits {:#b}, of {} modalities",
              g.observed, modalities);
+    }
     expect(choice >= 0 && choice < choices(), "loss: choice {} of {}", choice, choices());
     if (has_particles()) return ParticleLoss<MultimodalVae>(*this, ctx, groups).run();
     return TermLoss<MultimodalVae>(*this, ctx, groups).run(choice);
@@ -69,28 +71,20 @@ class MultimodalVae {
   /// (B, 2 L). Where the family has several alternatives, `alternative` chooses.
   Variable<T, Gaussians, D> posterior(Context<T, D>& ctx, const GroupType& group, Subset s,
                                       int alternative = 0) const {
-    expect(s != 0 && within(s, group.observed), "posterior: modalities '{}' asked, '{}' observed",
-           names_of<M>(s), names_of<M>(group.observed));
-    const Alternatives& q = posteriors(s);
-    expect(alternative >= 0 && alternative < q.count, "posterior: alternative {} of {}",
-           alternative, q.count);
-    Encoded<Expert> encoded;
-    encoded.networks = q.products[static_cast<std::size_t>(alternative)];
-    const Experts experts = encoded.networks;
-    encode(ctx, {&group, 1}, {&encoded, 1});
-    return components(ctx, s, {&experts, 1}, encoded)[0].of;
+    return encoded_products(ctx, group, s,
+                            [=](const Alternatives& q) {
+                              expect(alternative >= 0 && alternative < q.count,
+                                     "posterior: alternative {} of {}", alternative, q.count);
+                              return std::span(q.begin() + alternative, 1);
+                            })[0]
+        .of;
   }
 
   /// All alternatives of q(z | x_S) for a group, in order; every network runs once.
   std::span<const Expert> posterior_alternatives(Context<T, D>& ctx, const GroupType& group,
                                                  Subset s) const {
-    expect(s != 0 && within(s, group.observed), "posterior: modalities '{}' asked, '{}' observed",
-           names_of<M>(s), names_of<M>(group.observed));
-    const Alternatives& q = posteriors(s);
-    Encoded<Expert> encoded;
-    for (const Experts e : q) encoded.networks |= e;
-    encode(ctx, {&group, 1}, {&encoded, 1});
-    return components(ctx, s, {q.begin(), q.end()}, encoded);
+    return encoded_products(ctx, group, s,
+                            [](const Alternatives& q) { return std::span(q.begin(), q.end()); });
   }
 
   /// The products of `experts`, posteriors of S or components of one: location and log-precision.
@@ -169,6 +163,19 @@ class MultimodalVae {
   Decoders<T, M, D> decoders_;
 
  private:
+  /// Encodes a group once and makes the products that `choose` takes of those of q(z | x_S).
+  template <class F>
+  std::span<const Expert> encoded_products(Context<T, D>& ctx, const GroupType& group, Subset s,
+                                           F&& choose) const {
+    expect(s != 0 && within(s, group.observed), "posterior: modalities '{}' asked, '{}' observed",
+           names_of<M>(s), names_of<M>(group.observed));
+    const std::span<const Experts> wanted = choose(posteriors(s));
+    Encoded<Expert> encoded;
+    for (const Experts e : wanted) encoded.networks |= e;
+    encode(ctx, {&group, 1}, {&encoded, 1});
+    return components(ctx, s, wanted, encoded);
+  }
+
   bool has_prior_ = false;
   std::size_t prior_at_ = 0;
 };

@@ -7,12 +7,46 @@
 
 namespace poe {
 
-/// The network that sees the modalities `Inputs` of M: their Features side by side, then Head. Each
-/// network has its own features; nothing is shared.
-template <class M, class Head, Subset Inputs>
+/// The head of a posterior family whose modalities have different ones: Joint is that of networks
+/// which see several modalities, Own... are those of networks which see one, by modality. Derive a
+/// named struct from it.
+template <class Joint, class... Own>
+struct Heads {
+  static constexpr bool laplace = detail::ends_in_laplace<Joint>;
+  static_assert(((detail::ends_in_laplace<Own> == laplace) && ...),
+                "poe: Heads end all in a GaussianHead or all in a LaplaceHead");
+  template <Subset inputs>
+  struct For {
+    static_assert(inputs >> sizeof...(Own) == 0,
+                  "poe: Heads are one for joint networks, then one for each modality");
+    using Type = std::tuple_element_t<(size_of(inputs) > 1 ? 0 : 1 + std::countr_zero(inputs)),
+                                      std::tuple<Joint, Own...>>;
+  };
+};
+
+namespace detail {
+
+/// The head of the networks that see `inputs`.
+template <class Head, Subset inputs>
+struct HeadFor {
+  using Type = Head;
+};
+template <class Head, Subset inputs>
+requires requires { typename Head::template For<inputs>; }
+struct HeadFor<Head, inputs> {
+  using Type = typename Head::template For<inputs>::Type;
+};
+
+}  // namespace detail
+
+/// The network that sees the modalities `Inputs` of M: their features side by side, then the head
+/// (of FamilyHead, where that is a Heads). Each network has its own features; nothing is shared.
+template <class M, class FamilyHead, Subset Inputs>
 struct EncoderNetwork {
+  using Head = typename detail::HeadFor<FamilyHead, Inputs>::Type;
   template <int I>
-  using Features = typename M::template At<I>::Features;
+  using Features = std::conditional_t<size_of(Inputs) == 1, typename M::template At<I>::Features,
+                                      typename M::template At<I>::JointFeatures>;
   static constexpr int first = std::countr_zero(Inputs);
 
   template <int... I>

@@ -158,8 +158,8 @@ class TermLoss {
     const std::uint32_t stream =
         (posterior * alternatives + static_cast<std::uint32_t>(q.alternative)) * draws +
         static_cast<std::uint32_t>(draw);
-    expect(group.loader < 256 && stream < layer_noise(0),
-           "loss: loader {} has no noise of its own: number the loaders from 0", group.loader);
+    expect(stream < layer_noise(0), "loss: loader {} has no noise of its own: number them from 0",
+           group.loader);
     return stream;
   }
 

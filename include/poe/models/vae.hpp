@@ -92,9 +92,12 @@ class Vae : public MultimodalVae<T, M, D> {
  private:
   template <int I>
   using NetworkAt = EncoderNetwork<M, Head, Posterior::network(modalities, I).inputs>;
-  static_assert(std::is_same_v<typename NetworkAt<0>::Out, Gaussians>,
-                "poe: the Head of a posterior family ends in GaussianHead<L>, with L the input "
-                "size of the Decoders");
+  static_assert(
+      []<int... I>(std::integer_sequence<int, I...>) {
+        return (std::is_same_v<typename NetworkAt<I>::Out, Gaussians> && ...);
+      }(std::make_integer_sequence<int, networks>{}),
+      "poe: the Head of a posterior family ends in GaussianHead<L>, with L the input "
+      "size of the Decoders");
   static constexpr bool laplace = detail::ends_in_laplace<Head>;
   static_assert(!Objective::particles || Posterior::mixture,
                 "poe: an objective that estimates from particles wants a mixture of experts");

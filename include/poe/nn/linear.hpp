@@ -96,14 +96,45 @@ struct Linear {
 
 /// The last layer of an encoder: a Linear layer whose 2 L outputs are the locations and the raw
 /// scales of L latent dimensions.
-template <int Latent>
-struct GaussianHead : Linear<2 * Latent> {};
+template <int Latent, bool Bias = true>
+struct GaussianHead : Linear<2 * Latent, Bias> {};
 
 /// The same for Laplace experts: locations and raw scales of Laplace distributions. Mixtures of
 /// experts take them; a product of Laplace experts is not a Laplace distribution.
-template <int Latent>
-struct LaplaceHead : Linear<2 * Latent> {
+template <int Latent, bool Bias = true>
+struct LaplaceHead : Linear<2 * Latent, Bias> {
   static constexpr bool laplace = true;
+};
+
+/// The same Linear layer at every position of a sentence: (1, N, Width) -> (Classes, N, 1), which
+/// in memory is N times the Classes numbers of one position, as a Categorical likelihood wants its
+/// logits.
+template <int Classes, bool Bias = true>
+struct TokenLinear {
+  template <int N, int Width>
+  static auto apply(Shape<1, N, Width>) -> Shape<Classes, N, 1>;
+
+  template <class In>
+  struct Misfit {
+    static_assert(detail::never<In>,
+                  "poe: TokenLinear takes a sentence of vectors, Shape<1, N, Width>");
+  };
+
+  template <class In, class T>
+  static void describe(Description<T>& d, const std::string& name) {
+    constexpr int width = ImageOf<In>::width;
+    detail::describe_product(d, name, {Classes, width}, Classes, width, Bias);
+  }
+
+  template <class In, class T, class D>
+  static auto forward(Cursor<T, D>& cursor, Variable<T, In, D> x) {
+    // A sentence of vectors lies in memory as an image of N x 1 pixels with Width channels.
+    constexpr int length = ImageOf<In>::height, width = ImageOf<In>::width;
+    constexpr Window window{width, length, 1, Classes, length, 1, 1, 1, 1, 1, 0, 0};
+    const auto weight = cursor.take(window.weights());
+    const auto bias = Bias ? cursor.take(Classes) : Parameter<T>{};
+    return convolve<Shape<Classes, length, 1>>(cursor.context, window, x, weight, bias);
+  }
 };
 
 /// 2-D convolution: (C, H, W) -> (Filters, H', W'), H' = floor((H + 2 pad - kernel) / stride) + 1.

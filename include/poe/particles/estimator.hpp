@@ -70,39 +70,20 @@ inline constexpr std::array<std::pair<std::string_view, Estimator>, 7> estimator
      {"dreg", Estimator::dreg},
      {"dreg-looser", Estimator::dreg_looser},
      {"dreg-published", Estimator::dreg_published}}};
-inline constexpr std::array<std::pair<std::string_view, Distribution>, 2> distribution_names{
-    {{"normal", Distribution::normal}, {"laplace", Distribution::laplace}}};
 
-namespace detail {
-
-template <class Names>
-auto named(const Names& names, std::string_view name, std::string_view what) {
+/// The estimator that is called so on a command line; fails for another name.
+inline Estimator estimator_named(std::string_view wanted) {
   std::string all;
-  for (const auto& [known, value] : names) {
-    if (known == name) return value;
-    all += (all.empty() ? "" : ", ") + std::string(known);
+  for (const auto& [name, estimator] : estimator_names) {
+    if (name == wanted) return estimator;
+    all += (all.empty() ? "" : ", ") + std::string(name);
   }
-  throw Error(std::string(what) + ": expected one of " + all + ", got '" + std::string(name) + "'");
+  throw Error("estimator: expected one of " + all + ", got '" + std::string(wanted) + "'");
 }
-template <class Names, class E>
-constexpr std::string_view name_in(const Names& names, E wanted) {
-  for (const auto& [name, value] : names)
-    if (value == wanted) return name;
+constexpr std::string_view name_of(Estimator wanted) {
+  for (const auto& [name, estimator] : estimator_names)
+    if (estimator == wanted) return name;
   return "?";
-}
-
-}  // namespace detail
-
-/// The estimator, or distribution, that is called so on a command line; fails for another name.
-inline Estimator estimator_named(std::string_view name) {
-  return detail::named(estimator_names, name, "estimator");
-}
-inline Distribution distribution_named(std::string_view name) {
-  return detail::named(distribution_names, name, "distribution");
-}
-constexpr std::string_view name_of(Estimator e) { return detail::name_in(estimator_names, e); }
-constexpr std::string_view name_of(Distribution d) {
-  return detail::name_in(distribution_names, d);
 }
 
 }  // namespace poe::particles

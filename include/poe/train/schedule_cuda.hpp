@@ -10,9 +10,9 @@
 
 namespace poe {
 
-/// For every step of an epoch and every modality, the indices of the samples whose numbers are
-/// gathered: those of all groups that observe the modality, group after group. They lie in device
-/// memory that stays where it is.
+/// For every step of an epoch and every modality, the stored rows that are gathered: those of the
+/// samples of all groups that observe the modality, group after group. They lie in device memory
+/// that stays where it is.
 class EpochSchedule {
  public:
   /// The samples of each group, and what the model leaves to chance.
@@ -26,9 +26,9 @@ class EpochSchedule {
                  static_cast<std::size_t>(streams.steps_per_epoch())) {}
 
   /// Takes up an epoch, counted from 0: `choice(step)` is that of a step, counted from 1 over the
-  /// whole run.
-  template <class F>
-  void begin(int epoch, F&& choice, cuda::Stream stream) {
+  /// whole run, row(m, n) the stored row of modality m that sample n shows.
+  template <class F, class Row>
+  void begin(int epoch, F&& choice, Row&& row, cuda::Stream stream) {
     epoch_ = epoch;
     recurring_ = std::exchange(keys_, {});
     std::vector<std::uint32_t> indices(indices_.size());
@@ -43,7 +43,8 @@ class EpochSchedule {
         for (const SampledBatch::Part& part : batch.parts)
           if (contains(part.observed, m)) {
             const auto samples = batch.samples_of(part);
-            to = std::copy(samples.begin(), samples.end(), to);
+            to = std::transform(samples.begin(), samples.end(), to,
+                                [&](std::uint32_t n) { return row(m, n); });
           }
       }
     }
@@ -71,7 +72,7 @@ class EpochSchedule {
     return std::binary_search(recurring_.begin(), recurring_.end(), key);
   }
 
-  /// The samples of modality m at step s of the epoch begin at indices() + s * stride() +
+  /// The rows of modality m at step s of the epoch begin at indices() + s * stride() +
   /// offset(m).
   const std::uint32_t* indices() const { return indices_.data(); }
   int stride() const { return slot_ * modalities_; }

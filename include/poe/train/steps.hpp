@@ -3,6 +3,7 @@
 // log reports.
 #pragma once
 
+#include <poe/data/samples.hpp>
 #include <poe/data/streams.hpp>
 #include <poe/optim/learner.hpp>
 #include <poe/train/terms.hpp>
@@ -44,6 +45,15 @@ auto loss_of(const Model& model, C& ctx, Groups groups, [[maybe_unused]] int cho
     return model.loss(ctx, groups);
 }
 
+/// Throws Error unless all that is seen of the samples is stored.
+template <class T, class M>
+void expect_stored(const Samples<T, M>& data, const Observations& seen) {
+  data.expect_lists();
+  for (const std::uint32_t n : seen.joint) data.expect_stored(n, seen.together[n]);
+  for (std::size_t m = 0; m < seen.single.size(); ++m)
+    for (const std::uint32_t n : seen.single[m]) data.expect_stored(n, only(static_cast<int>(m)));
+}
+
 /// The warm-up of a model's options, at step `step`.
 template <class Model>
 WarmUp warm_up_of(const Model& model, std::uint32_t step) {
@@ -60,14 +70,16 @@ class Steps<Model, Cpu> {
   using M = typename Model::ModalitySet;
   using GroupType = typename Model::GroupType;
 
-  Steps(const Model& model, Learner<T>& learner, const GroupType& data, Streams& streams,
+  Steps(const Model& model, Learner<T>& learner, const Samples<T, M>& data, Streams& streams,
         std::uint64_t seed)
       : model_(model),
         learner_(learner),
         data_(data),
         streams_(streams),
         seed_(seed),
-        spans_(static_cast<std::size_t>(learner.threads())) {}
+        spans_(static_cast<std::size_t>(learner.threads())) {
+    detail::expect_stored(data_, streams_.observations());
+  }
 
   void step() {
     const long number = learner_.step_count();
@@ -135,7 +147,7 @@ class Steps<Model, Cpu> {
           static_cast<std::size_t>(groups[g].first_row - part.first_row),
           static_cast<std::size_t>(groups[g].rows));
       for (const std::uint32_t n : samples) {
-        std::copy_n(std::get<I>(data_.x).data + n * size, size, to);
+        std::copy_n(std::get<I>(data_.stored).data + data_.row(I, n) * size, size, to);
         to += size;
       }
     }
@@ -143,7 +155,7 @@ class Steps<Model, Cpu> {
 
   const Model& model_;
   Learner<T>& learner_;
-  GroupType data_;
+  Samples<T, M> data_;
   Streams& streams_;
   std::uint64_t seed_;
   SampledBatch batch_;                             // its parts that are not empty

@@ -34,17 +34,19 @@ class Steps<Model, Cuda> {
   bool use_graphs = true;
   std::size_t most_graphs = 32;
 
-  Steps(const Model& model, Learner<T, Cuda>& learner, const typename Model::HostGroup& data,
-        Streams& streams, std::uint64_t seed)
+  Steps(const Model& model, Learner<T, Cuda>& learner, const Samples<T, M>& data, Streams& streams,
+        std::uint64_t seed)
       : model_(model),
         learner_(learner),
         streams_(streams),
         seed_(seed),
+        samples_(data),
         means_(max_rows),
         state_(1),
         schedule_(streams, M::count) {
-    each_modality([&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
-      const auto samples = std::get<I>(data.x).flat();
+    detail::expect_stored(data, streams.observations());
+    each_index<M::count>([&]<int I>(std::integral_constant<int, I>) {
+      const auto samples = std::get<I>(data.stored).flat();
       data_[I] = Buffer<T, Cuda>(samples.size());
       cuda::upload(data_[I].data(), samples.data(), samples.size_bytes(), learner.stream());
     });
@@ -126,14 +128,6 @@ class Steps<Model, Cuda> {
     std::unique_ptr<cuda::GraphHandle, DestroyGraph> graph;
   };
 
-  template <class F>
-  static void each_modality(F&& f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (f(std::integral_constant<std::size_t, I>{}), ...);
-    }
-    (std::make_index_sequence<modalities>{});
-  }
-
   /// Adds `steps` steps to the terms that this shape reports.
   void count(const Shape& shape, long steps) {
     for (const int row : shape.rows) terms_.rows()[static_cast<std::size_t>(row)].steps += steps;
@@ -197,7 +191,8 @@ class Steps<Model, Cuda> {
     read();  // a step that went wrong is one of the epoch that ends
     std::erase_if(shapes_, [](const auto& s) { return s.second.tape == nullptr; });
     const auto choice = [&](std::uint32_t step) { return detail::choice_of(model_, seed_, step); };
-    schedule_.begin(epoch, choice, learner_.stream());
+    const auto row = [&](int m, std::uint32_t n) { return samples_.row(m, n); };
+    schedule_.begin(epoch, choice, row, learner_.stream());
     const std::uint32_t first = schedule_.first_step();
     cuda::upload(&state_.data()->first_step, &first, sizeof first, learner_.stream());
   }
@@ -284,11 +279,9 @@ class Steps<Model, Cuda> {
       group.first_row = std::exchange(position, position + key[p]);
       group.loader = loader;
     }
-    each_modality([&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
+    each_index<M::count>([&]<int I>(std::integral_constant<int, I>) {
       constexpr int size = Model::template Sample<I>::size;
-      const auto sees = [](const GroupType& g) {
-        return contains(g.observed, static_cast<int>(I));
-      };
+      const auto sees = [](const GroupType& g) { return contains(g.observed, I); };
       int rows = 0;
       for (std::size_t g = 0; g < count; ++g) rows += sees(groups[g]) ? groups[g].rows : 0;
       T* to = ctx.template take_values<T>(static_cast<std::size_t>(rows) * size);
@@ -307,6 +300,7 @@ class Steps<Model, Cuda> {
   Learner<T, Cuda>& learner_;
   Streams& streams_;
   std::uint64_t seed_;
+  Samples<T, M> samples_;  // their lists of rows; the rows themselves lie on the device
   Settings settings_{};
   std::array<Buffer<T, Cuda>, modalities> data_;
   Buffer<double, Cuda> means_;  // by row of the table

@@ -41,13 +41,13 @@ class Trainer {
  public:
   using T = typename Model::Real;
   using M = typename Model::ModalitySet;
-  using Samples = typename Model::HostGroup;
   using LearnerType = Learner<T, typename Model::Device>;
   using Validate = std::function<Scores(LearnerType&)>;
 
-  /// `data`: all training samples, with numbers for every modality; the streams decide what is seen
-  /// of them, and where masks say that a modality is absent, its numbers are never read.
-  Trainer(const Model& model, LearnerType& learner, const Samples& data, TrainOptions options)
+  /// `data`: all training samples; the streams decide what is seen of them, and where masks say
+  /// that a modality is absent, its row is never read. What is stored is not copied on the CPU, and
+  /// must stay.
+  Trainer(const Model& model, LearnerType& learner, const Samples<T, M>& data, TrainOptions options)
       : learner_(learner),
         options_(std::move(options)),
         streams_(data.rows, resolved(model, options_.supervision), Random{options_.seed, 1, 0}),
