@@ -8,9 +8,8 @@
 namespace {
 using namespace examples;
 
-/// Widths of features that this program is made for: those of common networks. Others are added
-/// here.
-using Widths = std::integer_sequence<int, 512, 2048>;
+/// Widths of features that this program is made for.
+using Widths = std::integer_sequence<int, POE_CUB_WIDTHS>;
 
 template <class M>
 struct CubTask {
@@ -61,7 +60,7 @@ struct CubTask {
       scores.values.push_back(reference);
     for (const auto& [figure, value] : scores.values) {
       summary["test"][figure] = value;
-      fmt::print("test {:32} {:9.4f}\n", figure, value);
+      fmt::print("test {:40} {:9.4f}\n", figure, value);
     }
     if (o.importance_samples > 0) {
       const int rows = std::min(o.importance_rows, source.test.rows());
@@ -86,9 +85,10 @@ int run(const Options& o, const CubSource& source, const poe::CaptionCorrelation
   };
   const bool known = (with(std::integral_constant<int, Width>{}) || ...);
   poe::expect(known,
-              "{}: features of width {}; this program is made for {} (Widths in "
-              "examples/cub_captions.cpp)",
-              source.data.source, source.data.width, fmt::join({Width...}, " and "));
+              "{}: features of width {}; this program is made for {}: build it with "
+              "-DPOE_CUB_WIDTHS={}",
+              source.data.source, source.data.width, fmt::join({Width...}, " and "),
+              source.data.width);
   return status;
 }
 
@@ -114,15 +114,15 @@ int main(int argc, char** argv) {
                    "take this vocabulary.txt of another run instead of making one");
     app.add_option("--feature-scale", cub.feature_scale,
                    "features are multiplied by it: their likelihood suits a mean of about 0.5")
-        ->check(CLI::PositiveNumber)
-        ->check(examples::finite);
+        ->check(examples::finite)
+        ->check(positive);
     app.add_option("--cca-components", metric.components, "canonical directions of the correlation")
         ->check(CLI::Range(1, 300));
     app.add_option("--cca-ridge", metric.ridge.x,
                    "added to the variances of image features, as a share of their mean, where the "
                    "training images are few for their width")
-        ->check(CLI::NonNegativeNumber)
-        ->check(examples::finite);
+        ->check(examples::finite)
+        ->check(not_negative);
     app.add_option("--prior-samples", prior_samples, "codes that judge the joint coherence")
         ->check(CLI::Range(1, 1000000));
   };
@@ -134,9 +134,10 @@ int main(int argc, char** argv) {
                  {"cca-ridge", metric.ridge.x},
                  {"prior-samples", prior_samples}};
   };
-  return run_program(argc, argv, line, [&](const Options& o) {
+  return run_program(argc, argv, line, [&](Options& o) {
     const CubSource source =
         load_captions(o, cub, cub_captions::sentence_length, cub_captions::vocabulary_size);
+    o.program["vocabulary"] = source.vocabulary_text();
     return run(o, source, metric, prior_samples, Widths{});
   });
 }

@@ -47,7 +47,7 @@ struct SvhnTask {
     add_cross_coherences(model, learner, source.test, oracles, scores);
     for (const auto& [metric, value] : scores.values) {
       summary["test"][metric] = value;
-      fmt::print("test {:32} {:9.4f}\n", metric, value);
+      fmt::print("test {:40} {:9.4f}\n", metric, value);
     }
     if (o.importance_samples > 0) {
       const int rows = std::min(o.importance_rows, static_cast<int>(source.test.labels.size()));
@@ -55,7 +55,8 @@ struct SvhnTask {
       summary["test"]["log_likelihood"] = log_likelihoods(model, learner, pairs.group(), o);
     }
     draw_pairs(model, learner, oracles, source.title, o);
-    draw_translations(model, learner, source.test, scores, source.title, o);
+    draw_translations<0>(model, learner, source.test, scores, source.title, o);
+    draw_translations<1>(model, learner, source.test, scores, source.title, o);
   }
 };
 
@@ -63,7 +64,14 @@ struct SvhnTask {
 /// program trains its own.
 std::filesystem::path find_oracles(const std::string& wanted, const std::filesystem::path& data) {
   if (wanted == "train") return {};
-  if (wanted != "auto") return wanted;
+  if (wanted != "auto") {
+    for (const char* name : {poe::MnistClassifier::name, poe::SvhnClassifier::name}) {
+      const auto file =
+          std::filesystem::path(wanted) / fmt::format("{}_classifier.safetensors", name);
+      poe::expect(std::filesystem::exists(file), "--oracles: there is no file '{}'", file.string());
+    }
+    return wanted;
+  }
   const std::filesystem::path beside = data / "oracles";
   std::error_code ignored;
   const bool there =

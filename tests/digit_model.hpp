@@ -89,7 +89,7 @@ struct Trial {
   using T = typename V::Real;
   using M = typename V::ModalitySet;
   V model;
-  Buffer<T> parameters, gradients;
+  Buffer<T> parameters, gradients, statistics;
   Tape<T> tape;
   Random noise{9, 0, 3};
   int choice = 0;  // of an objective that draws
@@ -98,7 +98,8 @@ struct Trial {
   explicit Trial(VaeOptions options = {})
       : model(options),
         parameters(model.description().parameter_size),
-        gradients(parameters.size()) {
+        gradients(parameters.size()),
+        statistics(model.description().statistic_size) {
     initialise<T>({parameters.data(), parameters.size()}, model.description().parameters, 7);
     for (T& p : parameters) p = static_cast<T>(static_cast<float>(p));
   }
@@ -107,6 +108,7 @@ struct Trial {
     return {.tape = tape,
             .parameters = parameters.data(),
             .gradients = gradients.data(),
+            .statistics = statistics.data(),
             .mode = Mode::train,
             .random = noise};
   }

@@ -30,7 +30,8 @@ void write(const fs::path& path, const std::string& text) {
 }
 
 std::string npy(const std::string& type, const std::string& shape, const std::string& values) {
-  std::string header = "{'descr': '" + type + "', 'fortran_order': False, 'shape': " + shape + "}";
+  std::string header =
+      std::string("{'descr': '") + type + "', 'fortran_order': False, 'shape': " + shape + "}";
   header.resize(117, ' ');
   return "\x93NUMPY\x01\0\x76\0"s + header + "\n" + values;
 }
@@ -42,7 +43,7 @@ void write_features(const fs::path& dir, const std::vector<std::string>& keys,
   write(dir / "image_keys.txt", text);
   values.resize(keys.size() * 2, 0.5F);
   write(dir / "image_features.npy",
-        npy("<f4", "(" + std::to_string(keys.size()) + ", 2)",
+        npy("<f4", std::string("(") + std::to_string(keys.size()) + ", 2)",
             {reinterpret_cast<const char*>(values.data()), 4 * values.size()}));
 }
 
@@ -53,7 +54,7 @@ const std::vector<std::string> pictured{"a/2", "b/1", "b/2", "c/1", "d/1"};
 bool is_test(const std::string& key) { return key[0] == 'b'; }
 
 std::string caption(const std::string& key, int number) {
-  return "caption " + std::to_string(number) + " of " + key + ".";
+  return std::string("caption ") + std::to_string(number) + " of " + key + ".";
 }
 
 void write_table(const fs::path& dir) {

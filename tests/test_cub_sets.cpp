@@ -66,7 +66,7 @@ CubData random_cub(int n, std::uint64_t seed) {
   CubData data;
   for (std::int32_t i = 0; i < n; ++i) {
     const auto kind = random.below(4, static_cast<std::uint64_t>(2 * i));
-    data.keys.push_back("k/" + std::to_string(i));
+    data.keys.push_back(std::string("k/") + std::to_string(i));
     data.parts.push_back(static_cast<CubPart>(
         kind == 0 ? 0 : 1 + random.below(2, static_cast<std::uint64_t>(2 * i + 1))));
     data.feature.push_back(kind == 1 ? -1 : data.rows++);

@@ -108,8 +108,38 @@ TEST_CASE("rows that are not stored are refused before the first step") {
   masked.masks.assign(samples, 3);
   masked.masks[17] = 1;  // what is not seen need not be there
   CHECK(trained_on(shelf.data, masked).size() > 0);
-  shelf.data.at[0] = std::span(shelf.top).first(49);
-  CHECK_THROWS_WITH(trained_on(shelf.data, masked),
-                    Catch::Contains("a row of modality 'top' for each of 50 samples, got 49"));
   CHECK_THROWS_WITH(gather(shelf.data, 3, 17, 1), Catch::Contains("sample 17"));
+  shelf.data.at[0] = std::span(shelf.top).first(49);
+  const auto no_row = Catch::Contains("a row of modality 'top' for each of 50 samples, got 49");
+  CHECK_THROWS_WITH(trained_on(shelf.data, masked), no_row);
+  CHECK_THROWS_WITH(gather(shelf.data, 2, 0, 50), no_row);
+  CHECK_THROWS_WITH(shelf.data.slice(0, 50), no_row);
+}
+
+TEST_CASE("samples that are not there are refused") {
+  const Shelf shelf;
+  CHECK(gather(shelf.data, 3, 50, 0).group().rows == 0);
+  CHECK(shelf.data.slice(20, 30).slice(30, 0).rows == 0);
+  for (const auto& [first, count] : {std::pair(-1, 2), {0, -1}, {51, 0}, {31, 20}}) {
+    const auto asked =
+        Catch::Contains(fmt::format("{} from number {} on asked of 50", count, first));
+    CHECK_THROWS_WITH(gather(shelf.data, 3, first, count), asked);
+    CHECK_THROWS_WITH(shelf.data.slice(first, count), asked);
+  }
+  // Streams of more samples than there are.
+  const Svae<float, Two, SmallHead> model;
+  Learner<float> learner(model.description(), 3, 1);
+  Streams streams(samples + 1, supervision(1), Random{21, 1, 0});
+  CHECK_THROWS_WITH((Steps<Svae<float, Two, SmallHead>>(model, learner, shelf.data, streams, 21)),
+                    Catch::Contains("number 50 asked of 50"));
+}
+
+TEST_CASE("samples of a group that lacks a modality have slices") {
+  const Shelf shelf;
+  const auto [tops, bottoms] = shelf.copies();
+  const Samples<float, Two> only_tops(observe<float, Two>(0, given<Top>(tops)));
+  const auto part = only_tops.slice(13, 20);
+  const auto gathered = gather(part, 1, 0, 20);
+  CHECK(std::memcmp(std::get<0>(gathered.group().x).data, tops.row(13).data(), 20 * 24 * 4) == 0);
+  CHECK_THROWS_WITH(gather(part, 2, 0, 20), Catch::Contains("of 0 rows of modality 'bottom'"));
 }

@@ -93,12 +93,12 @@ inline void add_options(CLI::App& app, Options& o, const Recipe& recipe) {
   app.add_option("--batch", o.batch)->check(CLI::Range(1, 1000000));
   app.add_option("--lr", o.learning_rate, "learning rate of Adam")
       ->default_str(recipe.learning_rates)
-      ->check(CLI::PositiveNumber)
-      ->check(finite);
+      ->check(finite)
+      ->check(positive);
   app.add_option("--lambda", o.lambda, "weight of each modality's log-likelihood")
       ->delimiter(',')
-      ->check(CLI::NonNegativeNumber)
-      ->check(finite);
+      ->check(finite)
+      ->check(not_negative);
   app.add_option("--seed", o.seed)->check(not_negative);
   app.add_option("--threads", o.threads, "0: one for each core")->check(CLI::Range(0, 1024));
   app.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
@@ -109,7 +109,7 @@ inline void add_options(CLI::App& app, Options& o, const Recipe& recipe) {
   app.add_option("--math", o.math, "how exactly products are taken on a GPU")
       ->check(CLI::IsMember({"float32", "tf32", "bf16"}));
   app.add_option("--limit", o.limit, "use only so many training and held-out samples; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative);
   app.add_option("--importance-samples", o.importance_samples,
                  "K of the log-likelihood estimates; 0: none")
       ->check(CLI::Range(0, 1000000));

@@ -58,6 +58,12 @@ struct CubSource {
       sum = crc(set->feature, crc(set->caption, sum));
     return fmt::format("{}:{:08x}", name, sum);
   }
+  /// Two vocabularies with the same text are the same.
+  std::string vocabulary_text() const {
+    const std::string text = vocabulary.to_text();
+    return fmt::format("{} words, checksum {:08x}", vocabulary.size() - poe::Vocabulary::first_word,
+                       poe::detail::checksum(std::as_bytes(std::span(text)), 0));
+  }
   std::span<const poe::TokenId> sentence(std::uint32_t caption) const {
     return std::span(ids).subspan(caption * static_cast<std::size_t>(length),
                                   static_cast<std::size_t>(length));
@@ -163,7 +169,16 @@ inline CubSource load_captions(const Options& o, const CubOptions& c, int length
   const auto count = [&](poe::Subset mask) {
     return std::count(s.train.masks.begin(), s.train.masks.end(), mask);
   };
-  fmt::print("data: {}, features of width {}\n", s.data.source, s.data.width);
+  double mean = 0;
+  for (const float feature : s.data.features) mean += feature;
+  mean /= static_cast<double>(s.data.features.size());
+  fmt::print("data: {}, features of width {} and mean {:.2g}\n", s.data.source, s.data.width, mean);
+  constexpr double usual = 0.5;  // ResNet-101, averaged
+  if (mean > 4 * usual || (mean > 0 && mean < usual / 4))
+    fmt::print(
+        "note: the likelihood of features is made for a mean of about {}; consider --feature-scale "
+        "{:.1g}\n",
+        usual, c.feature_scale * usual / mean);
   fmt::print(
       "training: {} pairs, {} captions alone, {} images alone; {} pairs for validation, {} for "
       "tests; {} words\n",

@@ -26,7 +26,7 @@ poe::Json log_likelihoods(const Model& model, poe::LearnerOf<Model>& learner,
   poe::Json result = {{"particles", o.importance_samples}, {"samples", rows.rows}};
   const auto add = [&](const std::string& name, const poe::LogLikelihood& e) {
     result[name] = {{"mean", e.mean}, {"standard_error", e.standard_error}};
-    fmt::print("test {:32} {:9.2f} +- {:.2f} nats ({} samples, {} particles)\n", name, e.mean,
+    fmt::print("test {:40} {:9.2f} +- {:.2f} nats ({} samples, {} particles)\n", name, e.mean,
                e.standard_error, rows.rows, o.importance_samples);
   };
   const auto estimate = [&](poe::Subset given, poe::Subset target) {

@@ -8,9 +8,15 @@
 
 namespace examples {
 
-/// For numbers that cannot be negative: CLI11 reads "-1" as 2^64 - 1.
+/// For numbers that cannot be negative: CLI11 reads "-1" as 2^64 - 1, or writes out all digits of
+/// the largest number.
 inline std::string not_negative(const std::string& text) {
   return std::strtod(text.c_str(), nullptr) >= 0 ? "" : "expected no negative number, got " + text;
+}
+
+/// For numbers above zero.
+inline std::string positive(const std::string& text) {
+  return std::strtod(text.c_str(), nullptr) > 0 ? "" : "expected a number above 0, got " + text;
 }
 
 /// For numbers in a range: none of its bounds keeps NaN out.

@@ -48,20 +48,24 @@ inline void expect_same_settings(const std::filesystem::path& path, const poe::M
   for (const std::string& key : keys) {
     const auto theirs = file.find(key), ours = run.find(key);
     if (theirs == file.end() || ours == run.end() || theirs->second == ours->second) continue;
-    const std::string flag = key == "program"         ? "the program"
-                             : key == "learning_rate" ? "--lr"
-                                                      : "--" + key;
+    const std::string flag = key == "program" || key == "data" ? "the " + key
+                             : key == "vocabulary"             ? "a vocabulary of"
+                             : key == "learning_rate"          ? "--lr"
+                                                               : "--" + key;
     poe::fail("'{}': trained with {} {}, not {}", path.string(), flag, theirs->second,
               ours->second);
   }
 }
 
 /// Reads --eval's file, or the best parameters of this run, into the learner; a file of another
-/// model is refused.
+/// model is refused, and one for which these data are not what it was trained on: other features,
+/// other words, or another split, which would test it on training data.
 template <class T, class Device>
 void load_for_evaluation(const std::filesystem::path& path, poe::Learner<T, Device>& learner,
                          const poe::Metadata& identity) {
-  expect_same_settings(path, identity, {"program", "model", "preset", "expert", "learn-prior"});
+  expect_same_settings(path, identity,
+                       {"program", "model", "preset", "expert", "learn-prior", "split",
+                        "feature-scale", "vocabulary"});
   poe::load_model(path, learner);
 }
 
@@ -69,7 +73,9 @@ void load_for_evaluation(const std::filesystem::path& path, poe::Learner<T, Devi
 template <class Model>
 void resume(poe::Trainer<Model>& trainer, const poe::Metadata& identity) {
   std::vector<std::string> keys;
-  for (const auto& [key, value] : identity) keys.push_back(key);
+  for (const auto& [key, value] : identity)
+    if (key != "data") keys.push_back(key);
+  keys.emplace_back("data");  // a setting that makes them others says more
   if (std::filesystem::exists(trainer.checkpoint()))
     expect_same_settings(trainer.checkpoint(), identity, keys);
   trainer.resume();

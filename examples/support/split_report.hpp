@@ -93,7 +93,7 @@ void report(const Model& model, poe::LearnerOf<Model>& learner,
   const poe::Scores scores = accuracies(model, learner, test, oracle, program);
   for (const auto& [name, value] : scores.values) {
     summary["test"][name] = value;
-    fmt::print("test {:32} {:9.4f}\n", name, value);
+    fmt::print("test {:40} {:9.4f}\n", name, value);
   }
   if (o.importance_samples > 0)
     summary["test"]["log_likelihood"] = log_likelihoods(model, learner, whole<Model>(test), o);

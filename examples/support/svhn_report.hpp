@@ -7,6 +7,8 @@
 #include <poe/eval/report_figures.hpp>
 #include <poe/train/trainer.hpp>
 
+#include <set>
+
 #include "log_likelihoods.hpp"
 #include "oracles.hpp"
 #include "svhn_data.hpp"
@@ -94,8 +96,9 @@ void draw_pairs(const Model& model, poe::LearnerOf<Model>& learner, const DigitO
           both(n, c, h, w) =
               ink ? 1 - written(n, 0, h - 2, w) : (w < 30 ? 1.0F : house(n, c, h, w - 30));
         }
-    samples.figure.captions.push_back(fmt::format("{}  {}", seen[static_cast<std::size_t>(n)],
-                                                  seen_house[static_cast<std::size_t>(n)]));
+    // wide enough apart to stand below either image
+    samples.figure.captions.push_back(fmt::format("{}{:>18}{}", seen[static_cast<std::size_t>(n)],
+                                                  "", seen_house[static_cast<std::size_t>(n)]));
   }
   samples.figure.images = samples.keep(both);
   samples.figure.columns = 6;
@@ -105,24 +108,57 @@ void draw_pairs(const Model& model, poe::LearnerOf<Model>& learner, const DigitO
   poe::write_png(o.out / "samples.png", poe::draw(samples.figure));
 }
 
-/// Test pairs beside what the model makes of each of their sides and of both.
-template <class Model>
+/// Test digits of one modality, none of them twice, and below each what the model makes of it:
+/// several draws of the other modality. FROM_to_TO.png.
+template <int From, class Model>
 void draw_translations(const Model& model, poe::LearnerOf<Model>& learner, const DigitPairs& test,
                        const poe::Scores& scores, const std::string& data, const Options& o) {
   using M = typename Model::ModalitySet;
-  const int rows = std::min(1000, static_cast<int>(test.labels.size()));
-  const auto shown = poe::gather(test.samples<M>(), poe::all_of(2), 0, rows);
-  const std::vector<poe::Subset> given{1, 2, 3};
-  auto grid = poe::reconstruction_grid(model, learner, shown.group(),
-                                       std::span(test.labels).first(static_cast<std::size_t>(rows)),
-                                       given, 5, evaluation_noise);
-  grid.figure.title = "Held-out digits translated";
-  grid.figure.subtitle = fmt::format("{} ({} preset) on {}:", o.model, o.preset, data);
+  constexpr int to = 1 - From, per_class = 5, draws = 5;
+  const std::string from_name = M::name(From), to_name = M::name(to);
+  const auto& digits = From == 0 ? test.pairs.a : test.pairs.b;
+  std::vector<std::size_t> pairs;  // the first of each digit
+  std::vector<std::uint8_t> labels;
+  std::set<std::uint32_t> seen;
+  for (std::size_t n = 0; n < digits.size(); ++n) {
+    if (!seen.insert(digits[n]).second) continue;
+    pairs.push_back(n);
+    labels.push_back(test.labels[n]);
+  }
+  const poe::detail::ClassExamples examples(labels, per_class);
+  std::vector<std::uint32_t> shown[2];
+  for (const int k : examples.rows) {
+    const std::size_t n = pairs[static_cast<std::size_t>(k)];
+    shown[0].push_back(test.pairs.a[n]);
+    shown[1].push_back(test.pairs.b[n]);
+  }
+  auto samples = test.samples<M>();
+  samples.rows = static_cast<int>(examples.rows.size());
+  samples.at = {shown[0], shown[1]};
+  const auto part = poe::gather(samples, poe::only(From), 0, samples.rows);
+  poe::Tensor<float, typename M::template At<From>::Sample> given(samples.rows);
+  std::ranges::copy(std::get<From>(part.group().x).flat(), given.flat().begin());
+
+  // The notes say what was generated: ink cannot, where one side is in colour.
+  constexpr bool blue = to == 0;
+  poe::FilledFigure<poe::GridFigure> grid;
+  grid.figure.bands.push_back({from_name, "given", {{grid.keep(given), blue}}});
+  for (std::uint32_t d = 0; d < draws; ++d) {
+    const auto made =
+        poe::complete(model, learner, part.group(), poe::only(From), evaluation_noise.at_step(d));
+    grid.figure.bands.push_back(
+        {to_name, fmt::format("draw {}", d + 1), {{grid.keep(std::get<to>(made)), blue}}});
+  }
+  double coherence = 0;
   for (const auto& [name, value] : scores.values)
-    if (name.find("_to_") != std::string::npos && !name.ends_with("_by_class"))
-      grid.figure.subtitle += fmt::format(" {} {:.3f}", name, value);
+    if (name == fmt::format("coherence_{}_to_{}", from_name, to_name)) coherence = value;
+  grid.figure.groups = examples.groups;
   grid.figure.groups_per_line = 5;
-  poe::write_png(o.out / "translations.png", poe::draw(grid.figure));
+  grid.figure.title = fmt::format("From {} to {}", from_name, to_name);
+  grid.figure.subtitle =
+      fmt::format("{} ({} preset) on {}: held-out digits, {} draws from each; coherence {:.3f}",
+                  o.model, o.preset, data, draws, coherence);
+  poe::write_png(o.out / fmt::format("{}_to_{}.png", from_name, to_name), poe::draw(grid.figure));
 }
 
 }  // namespace examples

@@ -8,7 +8,7 @@
 #include <poe/autograd/context.hpp>    // Tape, Variable, Context
 #include <poe/autograd/gradcheck.hpp>  // gradients against finite differences
 
-#include <poe/nn/layers.hpp>     // Linear, Conv2d, Relu, BatchNorm2d, ...
+#include <poe/nn/layers.hpp>     // Linear, Conv2d, Relu, BatchNorm2d, Embedding, ...
 #include <poe/nn/net.hpp>        // Net, Sequence: networks as types
 #include <poe/nn/parameter.hpp>  // names, file shapes, initial values
 
@@ -18,6 +18,7 @@
 
 #include <poe/models/by_name.hpp>    // model_named("svae")
 #include <poe/models/modality.hpp>   // Modality, Modalities
+#include <poe/models/network.hpp>    // Heads: a head by modality
 #include <poe/models/objective.hpp>  // SvaeLoss, VaevaeLoss, Elbo, ...
 #include <poe/models/options.hpp>    // presets of the paper and of the published code
 #include <poe/models/paper.hpp>      // Svae, Vaevae, Jmvae, Mvae, Mmvae, ...

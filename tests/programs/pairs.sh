@@ -51,8 +51,21 @@ cmp -s "$work/two/checkpoint.safetensors" "$work/svae/checkpoint.safetensors" ||
 for options in '--model vaevae' '--model mvae --unpaired all' '--model jmvae --lambda 1,0.5' \
   '--model mmvae --expert laplace --learn-prior --particles 2'; do
   # shellcheck disable=SC2086
-  run $options --epochs 1 --supervision 0.3 --importance-samples 0 --out "$work/${options//[^a-z]/}" || complain "$options: $(cat "$work/err")"
+  run $options --epochs 1 --supervision 0.3 --out "$work/${options//[^a-z]/}" || complain "$options: $(cat "$work/err")"
 done
+
+# Where there are words, a model is evaluated on its own, and on its own features and split.
+if [[ -e $work/svae/vocabulary.txt ]]; then
+  best=(--model svae --seed 3 --supervision 0.5 --eval "$work/svae/best.safetensors")
+  run "${best[@]}" --vocabulary "$work/svae/vocabulary.txt" --out "$work/words" || complain "--vocabulary failed: $(cat "$work/err")"
+  [[ $(same "$work/words") == "$(same "$work/svae")" ]] || complain "--vocabulary gives other figures than the run"
+  expect_error 'other words' 'trained with a vocabulary of 100 words' "${best[@]}" --min-count 400 --out "$work/x"
+  expect_error 'other features' 'trained with --feature-scale 1.0, not 2.0' "${best[@]}" --feature-scale 2 --out "$work/x"
+  expect_error 'another split' 'trained with --split published, not images' "${best[@]}" --split images --out "$work/x"
+  expect_error 'no vocabulary' 'config.json, line 1' --vocabulary "$work/svae/config.json" --out "$work/x"
+else
+  expect_error 'no oracles' "--oracles: there is no file '$work/mnist_classifier.safetensors'" --oracles "$work" --out "$work/x"
+fi
 
 expect_error 'no data' "$work/nowhere" --data "$work/nowhere" --out "$work/x"
 expect_error 'weights' '--lambda: expected a weight for each of 2 modalities, got 3' --lambda 1,1,1 --out "$work/x"

@@ -8,7 +8,9 @@
 #include <poe/models/batch.hpp>
 #include <poe/models/decoders.hpp>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <tuple>
@@ -36,22 +38,32 @@ struct Samples {
     return list.empty() ? n : list[n];
   }
 
-  /// Samples [first, first + count); what is stored stays as it is.
+  /// Samples [first, first + count). Where a list says which rows they show, what is stored stays
+  /// as it is.
   Samples slice(int first, int count) const {
+    expect_samples(first, count);
+    expect_lists();
     Samples part = *this;
     part.rows = count;
     each_index<M::count>([&]<int I>(std::integral_constant<int, I>) {
-      if (at[I].empty())
-        std::get<I>(part.stored) = std::get<I>(stored).slice(first, count);
-      else
+      if (!at[I].empty())
         part.at[I] =
             at[I].subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+      else if (std::get<I>(stored).rows > 0)  // a modality that no sample has is not stored
+        std::get<I>(part.stored) = std::get<I>(stored).slice(first, count);
     });
     return part;
   }
 
-  /// Throws Error unless sample n has a stored row of every modality in `seen`.
+  /// Throws Error unless there are samples [first, first + count).
+  void expect_samples(int first, int count) const {
+    expect(first >= 0 && count >= 0 && first <= rows && count <= rows - first,
+           "samples: {} from number {} on asked of {}", count, first, rows);
+  }
+  /// Throws Error unless sample n is there, with a stored row of every modality in `seen`. The
+  /// lists are as expect_lists() wants them.
   void expect_stored(std::uint32_t n, Subset seen) const {
+    expect(n < static_cast<std::uint32_t>(rows), "samples: number {} asked of {}", n, rows);
     each_index<M::count>([&]<int I>(std::integral_constant<int, I>) {
       if (!contains(seen, I)) return;
       const auto stored_rows = static_cast<std::uint32_t>(std::get<I>(stored).rows);
@@ -76,6 +88,8 @@ class Gathered {
   /// Samples [first, first + count), in the modalities `seen`. Their positions are kept, and with
   /// them the noise of whatever is evaluated.
   Gathered(const Samples<T, M>& samples, Subset seen, int first, int count) {
+    samples.expect_samples(first, count);
+    samples.expect_lists();
     group_.observed = seen;
     group_.rows = group_.total = count;
     group_.first_row = first;

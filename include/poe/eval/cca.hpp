@@ -139,10 +139,10 @@ inline Eigen::MatrixXd cholesky_with_ridge(Eigen::MatrixXd covariance, double ab
 
 /// Solves A v = lambda B v for the k largest lambda, where A holds the cross-covariances off its
 /// diagonal and B the covariances of the two blocks on it, the ridge added to B's diagonal. The
-/// stacked v = (w_x column, w_y column) has unit L2 norm, as LAPACK and scipy return it, which
-/// weighs the components of a cosine between projections; of the two signs, the entry of w_x
-/// with the largest magnitude is positive. Throws Error if k > min(p, q), if there are too few
-/// pairs, or if a covariance is singular in spite of the ridge.
+/// stacked v = (w_x column, w_y column) has unit L2 norm, as scipy.linalg.eig returns it (eigh
+/// would scale it to v' B v = 1), which weighs the components of a cosine between projections; of
+/// the two signs, the entry of w_x with the largest magnitude is positive. Throws Error if k >
+/// min(p, q), if there are too few pairs, or if a covariance is singular in spite of the ridge.
 ///
 /// Computed as the singular value decomposition of Lx^-1 Cxy Ly^-T with B = L L^T: a p x q problem
 /// instead of a (p + q) x (p + q) one.

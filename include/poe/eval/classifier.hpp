@@ -62,8 +62,9 @@ class Classifier {
   Learner<float, Device>& learner() { return learner_; }
 
   /// Trains from where the classifier stands. Every epoch has its own order; batches of one epoch
-  /// differ by one image at most in size, so none is too small for batch statistics. `progress` is
-  /// called after every step, and may throw to end the training there.
+  /// differ by one image at most in size, so that from batches of 3 on none has a single image, too
+  /// few for batch statistics. `progress` is called after every step, and may throw to end the
+  /// training there.
   void train(const LabelledImages<Image>& data, const ClassifierTraining& how,
              const std::function<void(const ClassifierProgress&)>& progress = {}) {
     check(data, how);

@@ -9,6 +9,7 @@
 #include <poe/train/progress.hpp>
 #include <poe/train/steps_cuda.hpp>
 
+#include <cmath>
 #include <functional>
 #include <optional>
 
@@ -45,8 +46,8 @@ class Trainer {
   using Validate = std::function<Scores(LearnerType&)>;
 
   /// `data`: all training samples; the streams decide what is seen of them, and where masks say
-  /// that a modality is absent, its row is never read. What is stored is not copied on the CPU, and
-  /// must stay.
+  /// that a modality is absent, its row is never read. The lists of rows are not copied, and on the
+  /// CPU neither is what is stored: they must stay.
   Trainer(const Model& model, LearnerType& learner, const Samples<T, M>& data, TrainOptions options)
       : learner_(learner),
         options_(std::move(options)),
@@ -143,6 +144,8 @@ class Trainer {
     line["seconds"] = seconds;
     line["samples_per_second"] = steps * options_.supervision.batch / seconds;
     steps_.clear();
+    expect(!std::isnan(scores.selection), "epoch {}: the figure that selects epochs is NaN",
+           number);
     const bool better = !best_score_ || scores.selection > *best_score_;
     if (better) {
       best_score_ = scores.selection;
