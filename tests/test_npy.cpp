@@ -1,38 +1,21 @@
 // SPDX-License-Identifier: MIT
 // .npy files: what is read back, and what every kind of damage is told to be.
 #include "files.hpp"
+#include "largest_request.hpp"
 
 #include <poe/data/npy.hpp>
 
 #include <zlib.h>
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <fstream>
-#include <new>
 #include <string>
 #include <vector>
 
 namespace {
-std::atomic<std::size_t> largest_request{0};
-}
 
-// Every request for memory in this program passes here, so that a test can see the largest one.
-// Not inline: g++ would see free() meet memory of operator new, and warn.
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  if (bytes > largest_request) largest_request = bytes;
-  if (void* p = std::malloc(bytes == 0 ? 1 : bytes)) return p;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  return std::malloc(bytes == 0 ? 1 : bytes);  // AddressSanitizer has one that delete below misfits
-}
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-
-namespace {
+using poe::test::largest_request;
 
 using namespace std::string_literals;
 using poe::read_npy, poe::test::contains, poe::test::Directory, poe::test::error_of;

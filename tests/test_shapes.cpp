@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Procedural pictures with captions: what they depend on, and that they show their attributes.
+#include "some_shapes.hpp"
 #include "support.hpp"
 
 #include <poe/core/random.hpp>
-#include <poe/data/shapes.hpp>
 
 #include <algorithm>
 #include <array>
@@ -24,19 +24,7 @@ using Catch::Matchers::Contains;
 using poe::ShapeAttributes;
 using poe::ShapeSet;
 
-constexpr std::size_t image_bytes = 64 * 64 * 3;
-
-/// One set for all tests that only look.
-const ShapeSet& shapes() {
-  static const ShapeSet set = poe::make_shapes(900, {11, 0, 0});
-  return set;
-}
-std::span<const std::uint8_t> picture(const ShapeSet& set, std::size_t i) {
-  return std::span(set.pixels).subspan(i * image_bytes, image_bytes);
-}
-std::array<int, 5> values(const ShapeAttributes& a) {
-  return {a.kind, a.color, a.size, a.pattern, a.background};
-}
+using poe::test::image_bytes, poe::test::picture, poe::test::shapes, poe::test::values;
 
 struct Pixel {
   double r, g, b;

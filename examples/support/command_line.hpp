@@ -79,7 +79,9 @@ inline void add_options(CLI::App& app, Options& o, const Recipe& recipe) {
   app.add_option("--model", o.model, fmt::format("{}", fmt::join(poe::model_names, ", ")));
   app.add_option("--preset", o.preset, "the paper's equations, or what the published code computes")
       ->check(CLI::IsMember({"paper", "official"}));
-  app.add_option("--data", o.data, "directory of the data files; without it, embedded data");
+  app.add_option(
+      "--data", o.data,
+      "directory with mnist/, svhn/ or cub/, whichever is needed; without it, embedded data");
   app.add_option("--supervision", o.supervision, "share of the samples that are paired, in (0, 1]");
   app.add_option("--unpaired", o.pool,
                  "what the loaders of single modalities draw from; auto: as the model is defined")

@@ -19,7 +19,7 @@ struct CubOptions {
   std::string split = "published";
   std::filesystem::path vocabulary;  // a file; empty: made of the training captions
   int min_count = 4;
-  float feature_scale = 1;  // features are multiplied by it
+  double feature_scale = 1;  // features are multiplied by it
 };
 
 /// A set of samples as indices for a Trainer: rows of captions and of features, and what of each
@@ -141,7 +141,7 @@ inline CubSource load_captions(const Options& o, const CubOptions& c, int length
         "*** No --data: training on PROCEDURAL shapes with sentences, drawn by this program, not "
         "on birds.\n*** Figures below say nothing about the paper.\n");
   poe::CubData data = embedded ? detail::shapes_as_cub() : poe::load_cub(o.data);
-  for (float& feature : data.features) feature *= c.feature_scale;
+  for (float& feature : data.features) feature *= static_cast<float>(c.feature_scale);
   const auto how =
       embedded || c.split == "images" ? poe::CubSplit::images : poe::CubSplit::published;
   const poe::CubSets sets = poe::split_cub(data, how, poe::Random{1, 8, 0});

@@ -122,7 +122,7 @@ has out/results.md '## Figure 8: CUB captions over supervision'  # what is there
 
 reproduce 0 --data data --out own --only fig6 -- --epochs 7 --note x
 has starts '--out own/runs/mnist_split_three/vaevae/0.01/1 --batch 100 --lr 2e-4 --oracle small --limit 2000 --importance-samples 0 --data data --epochs 7 --note x'
-has own/index.html 'Every run has --epochs 7 --note x, which the paper has not. A quick run'
+has own/index.html "about the paper. Not the paper's settings alone: every run was given --epochs 7 --note x."
 reproduce 0 --data data --out own --only fig7 -- --epochs=7 --lr 1
 has starts 'own/runs/mnist_svhn/mmvae/1/1 --limit 2000 --importance-samples 0 --data data --epochs=7 --lr 1 --objective dreg-looser --expert laplace --learn-prior --particles 2 --batch 128'
 has starts 'own/runs/mnist_svhn/svae/1/1 --batch 256 --limit 2000 --importance-samples 0 --data data --epochs=7 --lr 1'
