@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Canonical correlations: against known ones, against scipy, and what must not change them.
+// sanitizers: none, nearly all of it is Eigen
 #include "files.hpp"
 
 #include <poe/eval/cca.hpp>

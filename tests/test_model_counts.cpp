@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Networks and parameters of every model for two to five modalities, counted from their parts;
 // models by name, and options that do not go together.
+// sanitizers: none, it counts the parameters of types
 #include "digit_model.hpp"
 
 #include <poe/models/by_name.hpp>

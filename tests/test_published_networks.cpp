@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Parameters of the published networks for MNIST-SVHN and CUB-Captions.
+// sanitizers: none, it counts the parameters of types
 #include <poe/models/paper.hpp>
 
 #include <catch2/catch.hpp>

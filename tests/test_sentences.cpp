@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Sentence vectors, worked by hand, and the correlation of captions and images.
+// sanitizers: none, nearly all of it is Eigen
 #include "files.hpp"
 
 #include <poe/eval/caption_correlation.hpp>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every model with two and three modalities against a second implementation: loss, its parts, and
 // all gradients in full.
+// sanitizers: none, what it computes runs under them in smaller tests
 #include "digit_model.hpp"
 
 #include <poe/io/safetensors.hpp>

@@ -115,11 +115,12 @@ inline CubSamples in_random_order(const poe::CubSet& set, int limit, std::uint32
 }
 
 /// The vocabulary of the training captions, or that of the file.
-inline poe::Vocabulary make_vocabulary(const CubSource& s, const poe::CubSet& train,
-                                       const CubOptions& c, int capacity) {
+inline poe::Vocabulary make_vocabulary(const std::vector<std::vector<std::string>>& tokens,
+                                       const poe::CubSet& train, const CubOptions& c,
+                                       int capacity) {
   std::vector<std::vector<std::string>> captions;
   for (const std::int32_t caption : train.caption)
-    if (caption >= 0) captions.push_back(s.tokens[static_cast<std::size_t>(caption)]);
+    if (caption >= 0) captions.push_back(tokens[static_cast<std::size_t>(caption)]);
   auto vocabulary = c.vocabulary.empty() ? poe::Vocabulary::from_captions(captions, c.min_count)
                                          : poe::Vocabulary::from_text(poe::read_file(c.vocabulary),
                                                                       c.vocabulary.string());
@@ -148,13 +149,13 @@ inline CubSource load_captions(const Options& o, const CubOptions& c, int length
   std::vector<std::vector<std::string>> tokens;
   for (const poe::CubCaption& caption : data.captions)
     tokens.push_back(poe::tokenise(caption.text));
+  poe::Vocabulary vocabulary = detail::make_vocabulary(tokens, sets.train, c, capacity);
   CubSource s{.data = std::move(data),
               .tokens = std::move(tokens),
-              .vocabulary = poe::Vocabulary::from_captions({{{"a"}}}, 1),
+              .vocabulary = std::move(vocabulary),
               .length = length,
               .name = embedded ? "procedural" : "cub",
               .title = embedded ? "procedural shapes (not CUB-Captions)" : "CUB-Captions"};
-  s.vocabulary = detail::make_vocabulary(s, sets.train, c, capacity);
   for (const auto& words : s.tokens) {
     const auto ids = s.vocabulary.encode(words, length);
     s.ids.insert(s.ids.end(), ids.begin(), ids.end());

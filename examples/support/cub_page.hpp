@@ -73,7 +73,8 @@ void write_pairs(const Model& model, poe::LearnerOf<Model>& learner, const CubSo
   }
 
   std::string html = fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0} on {1}</title>"
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+      "<meta name=\"viewport\" content=\"width=device-width\"><title>{0} on {1}</title>"
       "<style>{2}</style></head><body>\n<h1>{0} on {1}</h1>\n<p class=\"lead\">Held-out pairs. "
       "Blue is generated; an image that was generated is shown as the training image whose "
       "features are nearest.</p>\n<table>\n",
