@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Matrix products of the CPU: rows times packed weights, and sums of outer products.
+// Matrix products of the CPU: rows times packed weights, summed over linked pixels.
 #pragma once
 
 #include <algorithm>
@@ -19,6 +19,27 @@ inline constexpr int panel_width = 2 * lanes<T>;
 template <class T>
 constexpr int padded(int columns) {
   return (columns + lanes<T> - 1) / lanes<T> * lanes<T>;
+}
+
+/// Calls use(height, first row) for tiles of 8, 4 and 1 that cover some rows.
+template <class Use>
+POE_ALWAYS_INLINE void for_each_tile(int rows, Use&& use) {
+  int i = 0;
+  for (; i + 8 <= rows; i += 8) use(std::integral_constant<int, 8>{}, i);
+  if (i + 4 <= rows) use(std::integral_constant<int, 4>{}, i), i += 4;
+  for (; i < rows; ++i) use(std::integral_constant<int, 1>{}, i);
+}
+
+/// Calls use(vectors, first column, live columns) for each panel.
+template <class T, class Use>
+POE_ALWAYS_INLINE void for_each_panel(int columns, Use&& use) {
+  for (int j = 0; j < columns; j += panel_width<T>) {
+    const int live = std::min(panel_width<T>, columns - j);
+    if (padded<T>(live) == panel_width<T>)
+      use(std::integral_constant<int, 2>{}, j, live);
+    else
+      use(std::integral_constant<int, 1>{}, j, live);
+  }
 }
 
 /// Packs weights (taps, depth, columns) into panels [columns / width][taps * depth][width], the
@@ -59,19 +80,27 @@ T* pack_panels(const T* weights, int taps, int depth, int columns, std::ptrdiff_
   return packed;
 }
 
-/// A product of rows (one per sample) with packed weights, summed over linked source pixels:
-///   dst[n][d][j] = sum over links (s, tap) of d, over k:  src[n][s][k] * W[tap][k][j]
-/// A matrix product is the case of one pixel and one tap.
+/// A product of rows (one per sample) with packed weights, summed over the links of a destination:
+///   dst[n][d][j] = sum over links of d, over k < depth:  src[n][source + k] * W[weights + k][j]
 template <class T>
 struct RowsProduct {
   const T* src;
   std::ptrdiff_t src_row;  // distance of two samples
   T* dst;
   std::ptrdiff_t dst_row;
-  int rows, depth, columns, taps;
+  int rows, columns;
+  int weight_rows;  // of W, for all links
   LinkTable table;
   const T* packed;
   Epilogue<T> epilogue;
+};
+
+/// The table of a matrix product: one destination, one link.
+struct SingleLink {
+  Link link;
+  int begin[2] = {0, 1};
+  explicit SingleLink(int depth) : link{0, 0, depth} {}
+  LinkTable table() const { return {1, begin, &link}; }
 };
 
 /// `live` columns of the tile, from column j0 of the destination on.
@@ -93,7 +122,7 @@ POE_ALWAYS_INLINE void store_tile(Vector<T> (&acc)[Rows][Vectors], T* out,
       const int n = live - v * lanes<T>;
       V x = acc[i][v];
       if (e.accumulate) x += whole ? load<V>(to) : load_part<V>(to, n);
-      if (e.relu) x = x > T(0) ? x : V{};
+      if (e.relu) x = x < T(0) ? V{} : x;  // NaN stays
       if (whole)
         store(to, x);
       else
@@ -103,15 +132,14 @@ POE_ALWAYS_INLINE void store_tile(Vector<T> (&acc)[Rows][Vectors], T* out,
 
 template <class T, int Rows, int Vectors>
 void product_tile(const RowsProduct<T>& p, int row, int j0, const T* panel) {
-  const std::ptrdiff_t panel_tap = static_cast<std::ptrdiff_t>(p.depth) * Vectors * lanes<T>;
   const int live = std::min(p.columns - j0, Vectors * lanes<T>);
   for (int d = 0; d < p.table.destinations; ++d) {
     Vector<T> acc[Rows][Vectors] = {};
     for (int l = p.table.begin[d]; l < p.table.begin[d + 1]; ++l) {
       const Link link = p.table.links[l];
       tile_rows<T, Rows, Vectors>(
-          acc, p.src + row * p.src_row + static_cast<std::ptrdiff_t>(link.source) * p.depth,
-          p.src_row, panel + link.tap * panel_tap, p.depth);
+          acc, p.src + row * p.src_row + link.source, p.src_row,
+          panel + static_cast<std::ptrdiff_t>(link.weights) * Vectors * lanes<T>, link.depth);
     }
     store_tile<T, Rows, Vectors>(
         acc, p.dst + row * p.dst_row + static_cast<std::ptrdiff_t>(d) * p.columns + j0, p.dst_row,
@@ -119,125 +147,16 @@ void product_tile(const RowsProduct<T>& p, int row, int j0, const T* panel) {
   }
 }
 
-template <class T, int Vectors>
-void product_panel(const RowsProduct<T>& p, int j0, const T* panel) {
-  int row = 0;
-  for (; row + 8 <= p.rows; row += 8) product_tile<T, 8, Vectors>(p, row, j0, panel);
-  if (row + 4 <= p.rows) product_tile<T, 4, Vectors>(p, row, j0, panel), row += 4;
-  for (; row < p.rows; ++row) product_tile<T, 1, Vectors>(p, row, j0, panel);
-}
-
 /// Panel by panel: a panel (at most some 250 KB) stays in the second-level cache while all samples
 /// pass.
 template <class T>
 void rows_product(const RowsProduct<T>& p) {
-  const T* panel = p.packed;
-  for (int j0 = 0; j0 < p.columns; j0 += panel_width<T>) {
-    const bool two = padded<T>(p.columns - j0) >= panel_width<T>;
-    if (two)
-      product_panel<T, 2>(p, j0, panel);
-    else
-      product_panel<T, 1>(p, j0, panel);
-    panel += static_cast<std::ptrdiff_t>(p.taps) * p.depth * (two ? 2 : 1) * lanes<T>;
-  }
-}
-
-/// A sum of outer products over samples and linked pixels, added to the destination:
-///   dst[g][i][j] += sum over links (s, t) of group g, over n:  a[n][s][i] * b[n][t][j]
-template <class T>
-struct OuterProduct {
-  const T* a;
-  std::ptrdiff_t a_row;
-  const T* b;
-  std::ptrdiff_t b_row;
-  int rows, height, columns;  // dst is (groups, height, columns)
-  int b_pixels;
-  LinkTable table;  // Link{source: pixel of a, tap: pixel of b}
-  T* dst;
-};
-
-/// Some columns of b for a block of samples: element (n, pixel, j) at n * row + pixel * image + j.
-template <class T>
-struct ColumnPanel {
-  const T* data;
-  std::ptrdiff_t row, pixel;
-  int first, live;  // columns of the destination
-};
-
-template <class T, int Rows, int Vectors>
-void outer_tile(const OuterProduct<T>& p, const ColumnPanel<T>& b, int group, int i0) {
-  using V = Vector<T>;
-  V acc[Rows][Vectors] = {};
-  for (int l = p.table.begin[group]; l < p.table.begin[group + 1]; ++l) {
-    const Link link = p.table.links[l];
-    tile_outer<T, Rows, Vectors>(acc,
-                                 p.a + static_cast<std::ptrdiff_t>(link.source) * p.height + i0,
-                                 p.a_row, b.data + link.tap * b.pixel, b.row, p.rows);
-  }
-  T* const out = p.dst + (static_cast<std::ptrdiff_t>(group) * p.height + i0) * p.columns + b.first;
-  store_tile<T, Rows, Vectors>(acc, out, p.columns, 0, b.live, {.accumulate = true});
-}
-
-/// packed[pixel][n][j] = b[n][pixel][j0 + j], with zeros from column `live` on.
-template <class T>
-void pack_columns(const OuterProduct<T>& p, int j0, int live, int width, T* packed) {
-  for (int t = 0; t < p.b_pixels; ++t) {
-    const T* from = p.b + static_cast<std::ptrdiff_t>(t) * p.columns + j0;
-    for (int n = 0; n < p.rows; ++n, from += p.b_row, packed += width) {
-      if (live == panel_width<T>) {  // two vectors, no loop
-        store(packed, load<Vector<T>>(from));
-        store(packed + lanes<T>, load<Vector<T>>(from + lanes<T>));
-      } else {
-        for (int j = 0; j < live; ++j) packed[j] = from[j];
-        for (int j = live; j < width; ++j) packed[j] = T(0);
-      }
-    }
-  }
-}
-
-template <class T, int Vectors>
-void outer_panel(const OuterProduct<T>& p, const ColumnPanel<T>& b) {
-  for (int g = 0; g < p.table.destinations; ++g) {
-    int i = 0;
-    for (; i + 8 <= p.height; i += 8) outer_tile<T, 8, Vectors>(p, b, g, i);
-    if (i + 4 <= p.height) outer_tile<T, 4, Vectors>(p, b, g, i), i += 4;
-    for (; i < p.height; ++i) outer_tile<T, 1, Vectors>(p, b, g, i);
-  }
-}
-
-/// Samples are taken in blocks, and of each block the columns are packed panel by panel: every tile
-/// of every group reads the panel again, from the second-level cache and without gaps. Where only
-/// two tiles would read it, it is used where it lies.
-template <class T>
-void outer_product(OuterProduct<T> p, Scratch<Cpu>& scratch) {
-  constexpr int width = panel_width<T>;
-  constexpr std::ptrdiff_t cache = 640 * 1024 / sizeof(T);
-  const std::ptrdiff_t sample = p.a_row + static_cast<std::ptrdiff_t>(p.b_pixels) * width;
-  const int block = std::max(16, static_cast<int>(cache / sample));
-  const int most = std::min(block, p.rows);
-  T* const packed =
-      scratch.take<T>(static_cast<std::size_t>(most) * static_cast<std::size_t>(p.b_pixels) *
-                      static_cast<std::size_t>(width));
-  const int rows = p.rows;
-  for (int first = 0; first < rows; first += block) {
-    p.rows = std::min(block, rows - first);
-    for (int j0 = 0; j0 < p.columns; j0 += width) {
-      const int live = std::min(width, p.columns - j0);
-      const int padded_width = padded<T>(live);
-      ColumnPanel<T> panel{p.b + j0, p.b_row, p.columns, j0, live};
-      if (p.height * p.table.destinations > 16 || live != padded_width) {
-        pack_columns(p, j0, live, padded_width, packed);
-        panel = {packed, padded_width, static_cast<std::ptrdiff_t>(p.rows) * padded_width, j0,
-                 live};
-      }
-      if (padded_width == width)
-        outer_panel<T, 2>(p, panel);
-      else
-        outer_panel<T, 1>(p, panel);
-    }
-    p.a += block * p.a_row;
-    p.b += block * p.b_row;
-  }
+  for_each_panel<T>(p.columns, [&]<int Vectors>(std::integral_constant<int, Vectors>, int j, int) {
+    const T* const panel = p.packed + static_cast<std::ptrdiff_t>(j) * p.weight_rows;
+    for_each_tile(p.rows, [&]<int Rows>(std::integral_constant<int, Rows>, int row) {
+      product_tile<T, Rows, Vectors>(p, row, j, panel);
+    });
+  });
 }
 
 }  // namespace poe::detail

@@ -139,11 +139,11 @@ POE_ALWAYS_INLINE void tile_rows(Vector<T> (&acc)[Rows][Vectors], const T* POE_R
 }
 
 /// acc[i][v] += sum over k of a[k * a_stride + i] * b[k * b_stride + v]: the tile of a weight
-/// gradient, where k runs over samples and both factors are read where they lie.
+/// gradient, where k runs over samples or positions. Rows from 4 on lie at a + upper.
 template <class T, int Rows, int Vectors>
 POE_ALWAYS_INLINE void tile_outer(Vector<T> (&acc)[Rows][Vectors], const T* POE_RESTRICT a,
                                   std::ptrdiff_t a_stride, const T* POE_RESTRICT b,
-                                  std::ptrdiff_t b_stride, int depth) {
+                                  std::ptrdiff_t b_stride, int depth, std::ptrdiff_t upper = 4) {
   using V = Vector<T>;
   for (int k = 0; k < depth; ++k) {
     V y[Vectors];
@@ -152,7 +152,7 @@ POE_ALWAYS_INLINE void tile_outer(Vector<T> (&acc)[Rows][Vectors], const T* POE_
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) acc[i][v] += a[i] * y[v];
+      for (int v = 0; v < Vectors; ++v) acc[i][v] += a[i < 4 ? i : upper + i - 4] * y[v];
     }
     a += a_stride;
     b += b_stride;

@@ -3,6 +3,8 @@
 // connects.
 #pragma once
 
+#include <algorithm>
+
 #include <poe/core/arena.hpp>
 #include <poe/core/config.hpp>
 
@@ -39,9 +41,10 @@ struct Epilogue {
   bool accumulate = false;  // added to what the destination holds
 };
 
-/// One contribution to a destination pixel: source pixel and kernel tap.
+/// One contribution to a destination pixel: `depth` adjacent numbers of the source from `source`
+/// on, times as many rows of the weights from `weights` on.
 struct Link {
-  int source, tap;
+  int source, weights, depth;
 };
 
 /// For each destination pixel d, the links begin[d] .. begin[d + 1].
@@ -67,32 +70,40 @@ void for_each_link(const Window& w, F&& f) {
         }
 }
 
-enum class GroupBy { position, pixel, tap };
+/// What each position of the window gets from the large image. Pixels that are neighbours in a row
+/// are neighbours in memory, and so are their taps: a link is a kernel row, as far as it is inside.
+inline LinkTable links_to_small(const Window& w, Scratch<Cpu>& scratch) {
+  int* const begin = scratch.take<int>(static_cast<std::size_t>(w.positions()) + 1);
+  Link* const links = scratch.take<Link>(static_cast<std::size_t>(w.positions() * w.kernel_h));
+  int count = 0, position = 0;
+  for (int oh = 0; oh < w.out_height; ++oh)
+    for (int ow = 0; ow < w.out_width; ++ow) {
+      begin[position++] = count;
+      const int left = ow * w.stride_w - w.pad_w;  // the pixel under the first tap
+      const int first = std::max(-left, 0), last = std::min(w.width - left, w.kernel_w);
+      for (int kh = 0; kh < w.kernel_h && first < last; ++kh) {
+        const int ih = oh * w.stride_h - w.pad_h + kh;
+        if (ih < 0 || ih >= w.height) continue;
+        links[count++] = {(ih * w.width + left + first) * w.channels,
+                          (kh * w.kernel_w + first) * w.channels, (last - first) * w.channels};
+      }
+    }
+  begin[position] = count;
+  return {position, begin, links};
+}
 
-/// All links of a window, grouped by one of their three ends (a counting sort). For `tap`, source
-/// is the pixel and the Link's tap field holds the position.
-inline LinkTable link_table(const Window& w, GroupBy key, Scratch<Cpu>& scratch) {
-  const int groups = key == GroupBy::position ? w.positions()
-                     : key == GroupBy::pixel  ? w.pixels()
-                                              : w.taps();
-  const auto count = static_cast<std::size_t>(w.positions()) * static_cast<std::size_t>(w.taps());
-  int* begin = scratch.take<int>(static_cast<std::size_t>(groups) + 2);
-  Link* links = scratch.take<Link>(count);
-  const auto group = [&](int position, int pixel, int tap) {
-    return key == GroupBy::position ? position : key == GroupBy::pixel ? pixel : tap;
-  };
-  for (int g = 0; g < groups + 2; ++g) begin[g] = 0;
-  for_each_link(
-      w, [&](int position, int pixel, int tap) { ++begin[group(position, pixel, tap) + 2]; });
-  for (int g = 2; g < groups + 2; ++g) begin[g] += begin[g - 1];
-  // begin[g + 1] is the write position of group g; after the loop it has become the group's end.
+/// What each pixel of the large image gets from the positions of the window whose taps reach it.
+inline LinkTable links_to_large(const Window& w, Scratch<Cpu>& scratch) {
+  int* const begin = scratch.take<int>(static_cast<std::size_t>(w.pixels()) + 2);
+  Link* const links = scratch.take<Link>(static_cast<std::size_t>(w.positions() * w.taps()));
+  for (int pixel = 0; pixel < w.pixels() + 2; ++pixel) begin[pixel] = 0;
+  for_each_link(w, [&](int, int pixel, int) { ++begin[pixel + 2]; });
+  for (int pixel = 2; pixel < w.pixels() + 2; ++pixel) begin[pixel] += begin[pixel - 1];
+  // begin[pixel + 1] is where the next link goes; after the loop it has become the pixel's end.
   for_each_link(w, [&](int position, int pixel, int tap) {
-    links[begin[group(position, pixel, tap) + 1]++] = key == GroupBy::position ? Link{pixel, tap}
-                                                      : key == GroupBy::pixel
-                                                          ? Link{position, tap}
-                                                          : Link{pixel, position};
+    links[begin[pixel + 1]++] = {position * w.filters, tap * w.filters, w.filters};
   });
-  return {groups, begin, links};
+  return {w.pixels(), begin, links};
 }
 
 }  // namespace detail
