@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The products of MNIST-Split's networks on one thread, as a share of the core's multiply-add peak.
+// The products of the paper's networks on one thread, as a share of the core's multiply-add peak.
 #include <poe/ops/conv.hpp>
 #include <poe/train/progress.hpp>
 
@@ -44,8 +44,9 @@ double peak() {
   return 2.0 * detail::lanes<float> * chains * rounds / seconds / 1e9;
 }
 
-void bench_layer(const bench::Layer& layer, int rows, double top) {
+void bench_layer(const bench::Layer& layer, int samples, double top) {
   const Window& w = layer.window;
+  const int rows = samples * layer.rows;
   const auto n = static_cast<std::size_t>(rows);
   Buffer<float> large(n * static_cast<std::size_t>(w.large())),
       small(n * static_cast<std::size_t>(w.small()));
@@ -53,7 +54,7 @@ void bench_layer(const bench::Layer& layer, int rows, double top) {
   for (float& x : large) x = 0.5F;
   for (float& x : weights) x = 0.25F;
   Arena arena;
-  const double gflop = 2e-9 * rows * layer.products();
+  const double gflop = 2e-9 * samples * layer.products();
   const auto show = [&](const char* what, const std::function<void()>& call) {
     const double seconds = median_time([&] { arena.reset(), call(); });
     fmt::print("  {} {:7.0f} us {:4.0f} GFLOP/s {:3.0f} %", what, seconds * 1e6, gflop / seconds,
@@ -75,12 +76,20 @@ void bench_layer(const bench::Layer& layer, int rows, double top) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  int rows = 200;
+  int samples = 200;
+  std::string network;
   CLI::App app("Convolutions and linear layers in the three directions of a training step");
-  app.add_option("--rows", rows, "samples")->check(CLI::Range(1, 100000))->capture_default_str();
+  app.add_option("--samples", samples)->check(CLI::Range(1, 10000))->capture_default_str();
+  app.add_option("--network", network, "only this data set's networks; default: all")
+      ->check(CLI::IsMember({bench::split, bench::svhn, bench::cub}, CLI::ignore_case));
   CLI11_PARSE(app, argc, argv);
   const double top = peak();
-  fmt::print("{} samples, one thread; multiply-add peak of the core {:.0f} GFLOP/s\n", rows, top);
-  for (const bench::Layer& layer : bench::layers)
-    if (layer.network == bench::split) bench_layer(layer, rows, top);
+  fmt::print("{} samples, one thread; multiply-add peak of the core {:.0f} GFLOP/s\n", samples,
+             top);
+  for (const char* name : {bench::split, bench::svhn, bench::cub}) {
+    if (!network.empty() && network != name) continue;
+    fmt::print("\n{}\n", name);
+    for (const bench::Layer& layer : bench::layers)
+      if (layer.network == name) bench_layer(layer, samples, top);
+  }
 }

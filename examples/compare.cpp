@@ -7,6 +7,7 @@
 #include "compare/page.hpp"
 #include "compare/sweep.hpp"
 #include "support/numbers.hpp"
+#include "support/parse_error.hpp"
 
 namespace {
 using namespace compare;
@@ -22,6 +23,11 @@ Trains every model at every supervision level with every seed, and writes to --o
   MODEL/SUPERVISION/SEED  each run, and beside it what it printed (.log); in --runs, if it is named
 What follows -- is given to every run. The same command goes on after an interruption and repeats
 no run that has finished.)";
+
+/// Where this program lies.
+std::filesystem::path own_directory() {
+  return std::filesystem::canonical("/proc/self/exe").parent_path();
+}
 
 /// Writes tables, figures and page from the runs that have finished.
 void publish(const Plan& plan, const std::string& command) {
@@ -39,8 +45,24 @@ void publish(const Plan& plan, const std::string& command) {
   poe::write_file_atomically(plan.out / "index.html", page(plan, table, figures, command));
 }
 
+/// The trainer of this name: here, on PATH, or beside this program, where it was built.
+std::filesystem::path find_program(const std::filesystem::path& named) {
+  const auto runs = [](const std::filesystem::path& file) {
+    std::error_code error;
+    return std::filesystem::is_regular_file(file, error) && ::access(file.c_str(), X_OK) == 0;
+  };
+  if (runs(named) || named.has_parent_path()) return named;
+  const char* const path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');)
+    if (!folder.empty() && runs(folder / named)) return folder / named;
+  const auto beside = own_directory() / named;
+  return runs(beside) ? beside : named;
+}
+
 /// Makes what is missing. -> the exit status
 int run(Plan& plan, std::size_t jobs, const std::string& command) {
+  plan.program = find_program(plan.program);
   if (::access(plan.program.c_str(), X_OK) != 0)
     poe::fail("--program: '{}' cannot be run: {}", plan.program.string(),
               poe::detail::errno_text(errno));
@@ -74,7 +96,7 @@ int run(Plan& plan, std::size_t jobs, const std::string& command) {
 int compare_models(int argc, char** argv) {
   const std::vector<std::string> words(argv, argv + argc);
   const auto end = std::find(words.begin(), words.end(), "--");
-  Plan plan{.program = std::filesystem::canonical("/proc/self/exe").parent_path() / "mnist_split",
+  Plan plan{.program = own_directory() / "mnist_split",
             .out = "runs/comparison",
             .models = {"svae", "vaevae"},
             .levels = {1, 0.1, 0.01},
@@ -86,14 +108,18 @@ int compare_models(int argc, char** argv) {
 
   CLI::App app(description);
   app.footer("example: compare --models svae,vaevae --out runs/sweep -- --data data/mnist");
-  app.add_option("--program", plan.program, "the trainer; mnist_split unless it is named");
+  app.add_option(
+      "--program", plan.program,
+      "the trainer: a path, or a name on PATH or beside this program; mnist_split unless "
+      "it is named");
   app.add_option("--models", plan.models, "what its --model takes")
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--supervision", plan.levels, "shares of the samples that are paired, in (0, 1]")
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--seeds", plan.seeds)
+  app.add_option("--seeds", plan.seeds,
+                 "every model is trained once with each; means are over them")
       ->delimiter(',')
       ->check(examples::not_negative)
       ->capture_default_str();
@@ -117,7 +143,9 @@ int compare_models(int argc, char** argv) {
     app.parse(static_cast<int>(end - words.begin()), argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);
-    poe::fail("{} (--help lists the options)", e.what());
+    const bool is_extra = dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr;
+    poe::fail("{} ({}--help lists the options)", examples::what_is_wrong(app, e),
+              is_extra ? "options of the runs stand after --; " : "");
   }
   for (const std::string& options : own) add_own_options(plan, options);
   if (plan.store.empty()) plan.store = plan.out;

@@ -5,7 +5,7 @@
 
 int main(int argc, char** argv) {
   return examples::run_split_program<mnist_split::Digit, mnist_split::Head,
-                                     mnist_split::LaplaceExpertHead>(
+                                     mnist_split::LaplaceExpertHead, mnist_split::PublishedMmvae>(
       argc, argv,
       {.name = "mnist_split",
        .title = "Multimodal VAEs on the halves of handwritten digits",

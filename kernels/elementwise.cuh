@@ -99,12 +99,13 @@ static __global__ void __launch_bounds__(grid_threads)
   const std::uint64_t first_block = draw.first / 4;
   const std::size_t blocks = static_cast<std::size_t>((draw.first + n + 3) / 4 - first_block);
   for (std::size_t b = thread_in_grid(); b < blocks; b += threads_in_grid()) {
+    T block[4];
+    draw.factors(first_block + b, block);
     POE_UNROLL
     for (unsigned k = 0; k < 4; ++k) {
-      const std::uint64_t element = 4 * (first_block + b) + k;
       // Before the first unit the difference is a huge number.
-      const std::uint64_t unit = element - draw.first;
-      if (unit < n) factors[unit] = draw.factor<T>(unit);
+      const std::uint64_t unit = 4 * (first_block + b) + k - draw.first;
+      if (unit < n) factors[unit] = block[k];
     }
   }
 }

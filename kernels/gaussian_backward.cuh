@@ -39,23 +39,7 @@ __device__ __forceinline__ bool spread_plain(const A& a, std::uint32_t observed,
                                              int dim) {
   const std::ptrdiff_t at = row * 2 * a.latent + dim;
   PlainExpert<T, V> expert[E];
-  T slope[E][V];
-  bool plain = true;
-  each<E>([&](auto e) {
-    if (e.value >= a.experts || (observed >> e.value & 1U) == 0) return;
-    const T* const from = a.expert[e.value].value + at;
-    const Pack<T, V> location = load<V>(from), raw = load<V>(from + a.latent);
-    PlainExpert<T, V>& one = expert[e.value];
-    POE_UNROLL
-    for (int j = 0; j < V; ++j) {
-      const PlainScale<T> scale = plain_scale(raw.at[j], a.product[0].floor);
-      one.location[j] = location.at[j];
-      one.inverse[j] = scale.inverse;
-      slope[e.value][j] = scale.slope;
-      plain = plain && is_plain(location.at[j], scale.value);
-    }
-  });
-  if (!plain) return false;
+  if (!load_plain_experts(a, observed, at, expert)) return false;
 
   PlainPosterior<T, V> posterior[P];
   PosteriorGradient<T, V> g[P];
@@ -141,7 +125,7 @@ __device__ __forceinline__ bool spread_plain(const A& a, std::uint32_t observed,
     POE_UNROLL
     for (int j = 0; j < V; ++j) {
       location.at[j] += to_location[j];
-      raw.at[j] += to_raw[j] * slope[e.value][j];
+      raw.at[j] += to_raw[j] * one.slope[j];
     }
     write(sink, location);
     write(sink + a.latent, raw);

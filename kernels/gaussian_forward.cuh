@@ -27,22 +27,7 @@ __device__ __forceinline__ bool fuse_plain(const A& a, const Random& random, std
                                            std::ptrdiff_t row, int dim, Slots<T> sums) {
   const std::ptrdiff_t at = row * 2 * a.latent + dim;
   PlainExpert<T, V> expert[E];
-  bool plain = true;
-  each<E>([&](auto e) {
-    if (e.value >= a.experts || (observed >> e.value & 1U) == 0) return;
-    const T* const from = a.expert[e.value].value + at;
-    const Pack<T, V> location = load<V>(from), raw = load<V>(from + a.latent);
-    PlainExpert<T, V>& one = expert[e.value];
-    POE_UNROLL
-    for (int j = 0; j < V; ++j) {
-      const PlainScale<T> scale = plain_scale(raw.at[j], a.product[0].floor);
-      one.location[j] = location.at[j];
-      one.scale[j] = scale.value;
-      one.inverse[j] = scale.inverse;
-      plain = plain && is_plain(location.at[j], scale.value);
-    }
-  });
-  if (!plain) return false;
+  if (!load_plain_experts(a, observed, at, expert)) return false;
 
   PlainPosterior<T, V> posterior[P];
   each<P>([&](auto p) {

@@ -202,11 +202,12 @@ struct Slots {
 inline int forward_slots(int experts, int products) { return 2 * experts + 2 * products; }
 inline int backward_slots(int experts, int products) { return 5 * experts + 4 * products; }
 
-/// What one expert contributes as plain numbers: location, scale and 1 / scale, where the scale is
-/// sigma, or with ScaleLink::variance sigma^2. Backwards the scale itself is not needed.
+/// What one expert contributes as plain numbers: location, scale, 1 / scale and the slope d log
+/// scale / d raw, where the scale is sigma, or with ScaleLink::variance sigma^2. Forwards the slope
+/// is not needed, backwards not the scale itself: what nobody reads takes no register.
 template <class T, int V>
 struct PlainExpert {
-  T location[V], scale[V], inverse[V];
+  T location[V], scale[V], inverse[V], slope[V];
 };
 
 /// A posterior as plain numbers.
@@ -220,6 +221,31 @@ template <class T>
 POE_HD bool is_plain(T location, T scale) {
   constexpr T most = T(1099511627776.0);  // 2^40
   return scale >= T(1) / most && scale <= most && math::abs(location) <= most;
+}
+
+/// Loads V dimensions, at number `at` of its array, of every observed expert. -> whether plain
+/// numbers serve for all of them.
+template <class T, int V, int E, class A>
+__device__ __forceinline__ bool load_plain_experts(const A& a, std::uint32_t observed,
+                                                   std::ptrdiff_t at,
+                                                   PlainExpert<T, V> (&expert)[E]) {
+  bool plain = true;
+  each<E>([&](auto e) {
+    if (e.value >= a.experts || (observed >> e.value & 1U) == 0) return;
+    const T* const from = a.expert[e.value].value + at;
+    const Pack<T, V> location = load<V>(from), raw = load<V>(from + a.latent);
+    PlainExpert<T, V>& one = expert[e.value];
+    POE_UNROLL
+    for (int j = 0; j < V; ++j) {
+      const PlainScale<T> scale = plain_scale(raw.at[j], a.product[0].floor);
+      one.location[j] = location.at[j];
+      one.scale[j] = scale.value;
+      one.inverse[j] = scale.inverse;
+      one.slope[j] = scale.slope;
+      plain = plain && is_plain(location.at[j], scale.value);
+    }
+  });
+  return plain;
 }
 
 /// Product of the experts in `members`. WithLog: and its log-precision.

@@ -23,6 +23,9 @@ void score_pieces(const LikelihoodSpec& spec, int size, int parameters, const T*
     case LikelihoodSpec::laplace:
       return score_elements(LaplaceElement<T>(spec.scale), pieces, size, decoded, log_p, gradient,
                             on);
+    case LikelihoodSpec::laplace_pixels:
+      return score_elements(LaplacePixelElement<T>(spec.scale, spec.margin), pieces, size, decoded,
+                            log_p, gradient, on);
     case LikelihoodSpec::categorical:
       return score_classes(pieces, size, parameters / size, static_cast<T>(spec.ignore), decoded,
                            log_p, gradient, on);

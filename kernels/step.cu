@@ -33,10 +33,10 @@ void end_step(StepState* state, Executor<Cuda>& on) {
   cuda::launch(cuda::end_step_kernel<StepState>, dim3(1), dim3(1), 0, on.stream(), state);
 }
 
-#define POE_STEP(T)                                                                       \
-  template void adam_step<T>(const AdamOptions&, std::size_t, T*, T*, T*, T*, StepState*, \
-                             Executor<Cuda>&);                                            \
-  template void gather_rows<T>(const T*, int, const std::uint32_t*, int, int, int,        \
+#define POE_STEP(T)                                                                      \
+  template void adam_step<T>(const AdamOptions&, std::size_t, const AdamNumbers<T>&, T*, \
+                             StepState*, Executor<Cuda>&);                               \
+  template void gather_rows<T>(const T*, int, const std::uint32_t*, int, int, int,       \
                                const StepState*, T*, Executor<Cuda>&);
 POE_STEP(float)
 POE_STEP(double)

@@ -72,33 +72,48 @@ static __global__ __launch_bounds__(Threads) void close_terms_kernel(
   means[terms.at[i].row] = mean;
 }
 
-/// What Adam reads of one pack of numbers.
-template <class T, int W>
+/// What Adam reads of one pack of numbers, and what AMSGrad reads.
+template <bool AmsGrad, class T, int W>
 struct AdamPack {
   Pack<T, W> x, m, v, g;
 };
+template <class T, int W>
+struct AdamPack<true, T, W> {
+  Pack<T, W> x, m, v, g, largest;
+};
 
-template <class T>
+template <bool AmsGrad, class T>
 struct AdamBuffers {
-  T *x, *m, *v, *gradient;
+  AdamNumbers<T> at;
+  T* gradient;
 
   template <int W>
-  __device__ __forceinline__ AdamPack<T, W> get(std::size_t i) const {
-    return {load<W>(x + i), load<W>(m + i), load<W>(v + i), load<W>(gradient + i)};
+  __device__ __forceinline__ AdamPack<AmsGrad, T, W> get(std::size_t i) const {
+    AdamPack<AmsGrad, T, W> p;
+    p.x = load<W>(at.x + i);
+    p.m = load<W>(at.m + i);
+    p.v = load<W>(at.v + i);
+    p.g = load<W>(gradient + i);
+    if constexpr (AmsGrad) p.largest = load<W>(at.largest + i);
+    return p;
   }
   /// Returns whether all gradients are finite.
   template <int W>
   __device__ __forceinline__ bool update(std::size_t i, const AdamStep<T>& step,
-                                         AdamPack<T, W> p) const {
+                                         AdamPack<AmsGrad, T, W> p) const {
     bool finite = true;
     POE_UNROLL
     for (int k = 0; k < W; ++k) {
       finite = finite && is_finite(p.g.at[k]);
-      step.apply(p.x.at[k], p.m.at[k], p.v.at[k], p.g.at[k]);
+      if constexpr (AmsGrad)
+        step.apply(p.x.at[k], p.m.at[k], p.v.at[k], p.largest.at[k], p.g.at[k]);
+      else
+        step.apply(p.x.at[k], p.m.at[k], p.v.at[k], p.g.at[k]);
     }
-    store(x + i, p.x);
-    store(m + i, p.m);
-    store(v + i, p.v);
+    store(at.x + i, p.x);
+    store(at.m + i, p.m);
+    store(at.v + i, p.v);
+    if constexpr (AmsGrad) store(at.largest + i, p.largest);
     return finite;
   }
 };
@@ -109,21 +124,22 @@ struct alignas(AdamStep<T>) AdamStepMemory {
   unsigned char bytes[sizeof(AdamStep<T>)];
 };
 
-/// Blocks of adam_kernel that a multiprocessor runs at one time: a thread holds 4 packs and has the
-/// next 4 on their way.
-inline constexpr int adam_blocks = 7;
+/// Blocks of adam_kernel that a multiprocessor runs at one time: a thread holds 4 packs (of AMSGrad
+/// 5) and has the next ones on their way.
+template <bool AmsGrad>
+inline constexpr int adam_blocks = AmsGrad ? 5 : 7;
 
 /// One thread of each block computes the factors, in double, while the numbers of the first round
 /// are on their way. A fault that this launch itself finds may stop its later blocks or not: the
 /// parameters are lost either way.
-template <int W, class T, class State>
-static __global__ __launch_bounds__(grid_threads, adam_blocks) void adam_kernel(
-    AdamOptions options, std::size_t n, AdamBuffers<T> buffers, State* state) {
+template <int W, class T, class State, bool AmsGrad>
+static __global__ __launch_bounds__(grid_threads, adam_blocks<AmsGrad>) void adam_kernel(
+    AdamOptions options, std::size_t n, AdamBuffers<AmsGrad, T> buffers, State* state) {
   POE_SHARED(AdamStepMemory<T>, factors);
   POE_SHARED(bool, stop);
   const std::size_t packs = n / W;
   std::size_t i = thread_in_grid();
-  AdamPack<T, W> next{};
+  AdamPack<AmsGrad, T, W> next{};
   if (i < packs) next = buffers.template get<W>(i * W);
   if (threadIdx.x == 0) {
     reinterpret_cast<AdamStep<T>&>(factors) =
@@ -166,14 +182,24 @@ static __global__ __launch_bounds__(grid_threads) void gather_rows_kernel(
       store(out + r * size + column() * W, load<W>(data + index[r] * size + column() * W));
 }
 
-template <int W, class T>
-void launch_adam(const AdamOptions& options, std::size_t n, const AdamBuffers<T>& buffers,
-                 StepState* state, Stream stream) {
+template <int W, bool AmsGrad, class T>
+void launch_adam_packs(const AdamOptions& options, std::size_t n,
+                       const AdamBuffers<AmsGrad, T>& buffers, StepState* state, Stream stream) {
   const std::size_t needed = blocks_for<std::size_t>(blocks_for<std::size_t>(n, W), grid_threads);
   const std::size_t resident =
-      std::size_t{adam_blocks} * static_cast<std::size_t>(device_info().multiprocessors);
-  launch(adam_kernel<W, T, StepState>, dim3(static_cast<unsigned>(std::min(needed, resident))),
-         dim3(grid_threads), 0, stream, options, n, buffers, state);
+      std::size_t{adam_blocks<AmsGrad>} * static_cast<std::size_t>(device_info().multiprocessors);
+  launch(adam_kernel<W, T, StepState, AmsGrad>,
+         dim3(static_cast<unsigned>(std::min(needed, resident))), dim3(grid_threads), 0, stream,
+         options, n, buffers, state);
+}
+template <bool AmsGrad, class T>
+void launch_adam(const AdamOptions& options, std::size_t n, const AdamNumbers<T>& numbers,
+                 T* gradient, StepState* state, Stream stream) {
+  const AdamBuffers<AmsGrad, T> buffers{numbers, gradient};
+  if (aligned(numbers.x, numbers.m, numbers.v, numbers.largest, gradient))
+    launch_adam_packs<wide<T>>(options, n, buffers, state, stream);
+  else
+    launch_adam_packs<1>(options, n, buffers, state, stream);
 }
 
 template <int W, class T>
@@ -189,14 +215,13 @@ void launch_gather(const T* data, int size, const std::uint32_t* schedule, int s
 namespace poe {
 
 template <class T>
-void adam_step(const AdamOptions& options, std::size_t n, T* x, T* m, T* v, T* gradient,
-               StepState* state, Executor<Cuda>& on) {
+void adam_step(const AdamOptions& options, std::size_t n, const AdamNumbers<T>& numbers,
+               T* gradient, StepState* state, Executor<Cuda>& on) {
   if (n == 0) return;
-  const cuda::AdamBuffers<T> buffers{x, m, v, gradient};
-  if (cuda::aligned(x, m, v, gradient))
-    cuda::launch_adam<cuda::wide<T>>(options, n, buffers, state, on.stream());
+  if (numbers.largest == nullptr)
+    cuda::launch_adam<false>(options, n, numbers, gradient, state, on.stream());
   else
-    cuda::launch_adam<1>(options, n, buffers, state, on.stream());
+    cuda::launch_adam<true>(options, n, numbers, gradient, state, on.stream());
 }
 
 template <class T>

@@ -83,7 +83,7 @@ TEST_CASE("the first contribution overwrites a gradient, later ones are added") 
   soil(tape);
   Context<double> ctx{tape};
   int runs = 0;
-  const Vector x = tape.leaf(counting<Pair>(2).view());
+  const Vector x = tape.leaf(counting<Pair>(2));
   const Vector a = scale(ctx, x, 2, &runs), b = scale(ctx, x, 5, &runs);
   const Vector sum = poe::add(ctx, poe::add(ctx, a, b), poe::add(ctx, x, x));
   poe::seed(Rows(sum), 1.0);
@@ -100,8 +100,8 @@ TEST_CASE("a branch that received no gradient costs nothing and gives none") {
   soil(tape);
   Context<double> ctx{tape};
   int used = 0, unused = 0, always = 0;
-  const Vector x = tape.leaf(counting<Pair>(3).view());
-  const Vector other = tape.leaf(counting<Pair>(3).view());
+  const Vector x = tape.leaf(counting<Pair>(3));
+  const Vector other = tape.leaf(counting<Pair>(3));
   const Vector y = scale(ctx, x, 2, &used);
   scale(ctx, scale(ctx, y, 3, &unused), 3, &unused);
   scale(ctx, other, 3, &unused);
@@ -166,8 +166,7 @@ TEST_CASE("gradients of parameters are added over passes, and only where they ar
 TEST_CASE("operands that do not fit are errors that say why") {
   Tape<double> tape;
   Context<double> ctx{.tape = tape, .mode = Mode::train};
-  const Vector two = tape.leaf(counting<Pair>(2).view()),
-               three = tape.leaf(counting<Pair>(3).view());
+  const Vector two = tape.leaf(counting<Pair>(2)), three = tape.leaf(counting<Pair>(3));
   CHECK_THROWS_WITH(poe::add(ctx, two, three), "add: batches of 2 and 3 samples");
   CHECK_THROWS_WITH(poe::concat_features(ctx, two, two, three),
                     "concat_features: batches of 2 and 3 samples");
@@ -188,7 +187,7 @@ TEST_CASE("operands that do not fit are errors that say why") {
                                      Catch::EndsWith("; the table has 7 rows"));
   }
   double one[4] = {1, 1, 1, 1};
-  CHECK_THROWS_WITH(poe::batch_norm(ctx, tape.leaf(counting<Shape<4, 1, 1>>(1).view()), 4,
+  CHECK_THROWS_WITH(poe::batch_norm(ctx, tape.leaf(counting<Shape<4, 1, 1>>(1)), 4,
                                     Parameter<double>{one}, Parameter<double>{one}, one, one, {}),
                     Catch::StartsWith("batch_norm: more than one value per channel"));
 }

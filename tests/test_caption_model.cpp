@@ -6,9 +6,18 @@
 
 #include <poe/autograd/gradcheck.hpp>
 
+#include "../examples/networks/cub_captions.hpp"
+
 namespace {
 using namespace poe;
 using namespace poe::test;
+
+// As published.
+using BirdImage = cub_captions::Pairs<2048>::At<1>;
+static_assert(BirdImage::Likelihood::spec.kind == LikelihoodSpec::laplace);
+static_assert(BirdImage::Likelihood::scale == 0.01);
+static_assert(cub_captions::latent == 64 && cub_captions::sentence_length == 32);
+static_assert(cub_captions::vocabulary_size == 1590 && cub_captions::unknown_word == 0);
 
 bool has_parameter(const Description<double>& d, const std::string& name,
                    const std::vector<int>& shape) {

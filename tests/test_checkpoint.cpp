@@ -44,3 +44,44 @@ TEST_CASE("a tensor that the model does not know is refused, and nothing is chan
   REQUIRE(contains(error_of([&] { load_model(d / "more", other); }), "'prior.scale'"));
   REQUIRE(parameters_of(other) == before);
 }
+
+TEST_CASE("a negative number of steps is refused") {
+  const Directory d;
+  const Model model;
+  Learner<float> learner(model.description(), 11, 1), other(model.description(), 12, 1);
+  const auto sections =
+      detail::state_sections(learner.description(), learner.state(), learner.adam);
+  save_weights<float>(d / "negative", sections, {{"step", "-3"}});
+  const auto before = parameters_of(other);
+  REQUIRE(contains(error_of([&] { load_checkpoint(d / "negative", other); }),
+                   "/negative': metadata 'step': expected a number from 0, got -3"));
+  REQUIRE(parameters_of(other) == before);
+  REQUIRE(other.step_count() == 0);
+}
+
+TEST_CASE("checkpoints of Adam and of AMSGrad are not taken for each other") {
+  const Directory d;
+  const Model model;
+  Learner<float> adam(model.description(), 11, 1), amsgrad(model.description(), 12, 1);
+  amsgrad.adam.amsgrad = true;
+  // Also before the first step.
+  save_checkpoint(d / "adam", adam, {});
+  save_checkpoint(d / "amsgrad", amsgrad, {});
+  const auto before = parameters_of(adam);
+  REQUIRE(contains(error_of([&] { load_checkpoint(d / "amsgrad", adam); }),
+                   "/amsgrad': a checkpoint of AMSGrad; this run has Adam"));
+  REQUIRE(contains(error_of([&] { load_checkpoint(d / "adam", amsgrad); }),
+                   "/adam': a checkpoint of Adam; this run has AMSGrad"));
+  REQUIRE(parameters_of(adam) == before);
+  load_model(d / "amsgrad", adam);  // parameters are parameters
+  REQUIRE(parameters_of(adam) == parameters_of(amsgrad));
+
+  Buffer<float>& largest = amsgrad.state().largest_second_moment;
+  for (std::size_t i = 0; i < largest.size(); ++i) largest[i] = static_cast<float>(i % 97);
+  save_checkpoint(d / "amsgrad", amsgrad, {});
+  Learner<float> again(model.description(), 13, 1);
+  again.adam.amsgrad = true;
+  load_checkpoint(d / "amsgrad", again);
+  save_checkpoint(d / "again", again, {});
+  REQUIRE(read_file(d / "again") == read_file(d / "amsgrad"));
+}

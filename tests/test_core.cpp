@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Shapes, errors, tensors and their memory order, slices, and the arena.
+#include "nchw.hpp"
 #include "support.hpp"
 
 #include <poe/core/tensor.hpp>
@@ -27,6 +28,10 @@ static_assert(poe::ImageOf<Shape<3, 4, 5>>::channels == 3 &&
               poe::ImageOf<Shape<3, 4, 5>>::pixels == 20);
 static_assert(poe::is_available<poe::Cpu>);
 
+/// A device with memory for so many requests.
+struct Scarce {};
+int left = 0;
+
 bool aligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % poe::alignment == 0; }
 
 /// A tensor whose elements are 0, 1, 2, ... in memory.
@@ -43,8 +48,8 @@ void check_image_order() {
   constexpr int rows = 3;
   auto t = counted<S>(rows);
   std::vector<int> nchw(t.flat().size()), back(t.flat().size());
-  poe::to_nchw<int, S>(t.data(), nchw.data(), rows);
-  poe::from_nchw<int, S>(nchw.data(), back.data(), rows);
+  poe::test::to_nchw<int, S>(t.data(), nchw.data(), rows);
+  poe::test::from_nchw<int, S>(nchw.data(), back.data(), rows);
   for (int n = 0; n < rows; ++n)
     for (int c = 0; c < C; ++c)
       for (int h = 0; h < H; ++h)
@@ -59,6 +64,16 @@ void check_image_order() {
 }
 
 }  // namespace
+
+template <>
+struct poe::Memory<Scarce> {
+  static void* allocate(std::size_t bytes) {
+    if (left == 0) throw std::bad_alloc();
+    --left;
+    return Memory<Cpu>::allocate(bytes);
+  }
+  static void release(void* p) noexcept { Memory<Cpu>::release(p); }
+};
 
 TEST_CASE("shapes and the version print as a person writes them") {
   CHECK(poe::to_string(Shape<1, 14, 28>{}) == "(1, 14, 28)");
@@ -110,8 +125,18 @@ TEST_CASE("a tensor owns aligned zeros, and its views borrow them") {
   CHECK(view.data == t.data());
   CHECK(view.flat().size() == 105);
   const double* const memory = t.data();
-  const auto moved = std::move(t);
+  auto moved = std::move(t);
   CHECK(moved.data() == memory);
+  CHECK(moved.rows() == 7);
+  // What was moved from is an empty batch, not one of rows that are not there.
+  CHECK((t.rows() == 0 && t.flat().empty() && t.view().rows == 0));  // NOLINT: after the move
+  Tensor<double, Shape<3, 5>> other(2);
+  other = std::move(moved);
+  CHECK((other.rows() == 7 && other.data() == memory));
+  CHECK((moved.rows() == 0 && moved.flat().empty()));  // NOLINT: after the move
+  poe::Buffer<int> buffer(5);
+  const poe::Buffer<int> taken = std::move(buffer);
+  CHECK((taken.size() == 5 && buffer.size() == 0 && buffer.begin() == buffer.end()));  // NOLINT
 
   // Large enough for huge pages.
   const Tensor<float, Shape<1024>> large(1025);
@@ -183,6 +208,42 @@ TEST_CASE("the growth of a first pass becomes one block, and later passes repeat
   auto* const a = arena.take<std::byte>(64);
   CHECK(arena.take<std::byte>(1) == a + 64);
   CHECK(arena.take<std::byte>(1) == a + 128);
+}
+
+TEST_CASE("the one block that an arena becomes is as large as the most that was taken at a time") {
+  constexpr std::size_t unit = 1000 * poe::alignment;
+  Arena arena(unit);
+  arena.take<std::byte>(unit / 2);
+  for (int i = 0; i < 3; ++i) {
+    poe::Scratch scratch(arena);
+    scratch.take<std::byte>(5 * unit);
+    scratch.take<std::byte>(7 * unit + 1);  // and the rest of its line
+  }
+  arena.take<std::byte>(unit);
+  CHECK(arena.capacity() > 13 * unit);
+  arena.reset();
+  CHECK(arena.capacity() == 12 * unit + unit / 2 + poe::alignment);
+  const std::size_t allocations = arena.allocation_count();
+  arena.take<std::byte>(12 * unit + unit / 2 + poe::alignment);
+  CHECK(arena.allocation_count() == allocations);
+  arena.take<std::byte>(1);
+  CHECK(arena.allocation_count() == allocations + 1);
+}
+
+TEST_CASE("an arena that got no memory for its one block is empty, and grows again") {
+  poe::BasicArena<Scarce> arena(64);
+  left = 1000;
+  arena.take<char>(64);
+  arena.take<char>(640);
+  left = 0;
+  CHECK_THROWS_AS(arena.reset(), std::bad_alloc);
+  CHECK(arena.capacity() == 0);
+  CHECK_THROWS_AS(arena.take<char>(1), std::bad_alloc);
+  left = 1000;
+  char* const first = arena.take<char>(100);
+  std::memset(first, 1, 100);
+  CHECK(arena.take<char>(1) >= first + 256);
+  CHECK_NOTHROW(arena.reset());
 }
 
 TEST_CASE("rewinding gives back what was taken since the mark, also across blocks") {

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -289,26 +288,4 @@ TEST_CASE("layouts of folders and lists whose counts do not fit are refused") {
                           edit(p / "text_testclasses.txt", "", "x\nx\nx\nx\nx\nx\nx\nx\nx\nx\n");
                         }),
                  "text_testclasses.txt', line 1: expected class a in one part of the split"));
-}
-
-TEST_CASE("the real subset has its published counts") {
-  const char* dir = std::getenv("POE_DATA");
-  if (dir == nullptr || !fs::exists(fs::path(dir) / "cub" / "captions.tsv")) {
-    WARN("skipped: POE_DATA does not name a folder with cub/captions.tsv");
-    SUCCEED("needs POE_DATA");
-    return;
-  }
-  const CubData data = load_cub(dir);
-  CHECK(data.captions.size() == 32080);
-  CHECK(data.keys.size() == 3208 + 1631);
-  CHECK(data.rows == 2889);
-  CHECK(data.width == 512);
-  CHECK(data.thumbnails.size() == std::size_t{2889} * 64 * 64 * 3);
-  std::set<std::int32_t> captioned;
-  for (const auto& c : data.captions) captioned.insert(c.image);
-  CHECK(captioned.size() == 3208);
-  CHECK(std::ranges::count_if(captioned, [&](std::int32_t i) {
-          return data.feature[static_cast<std::size_t>(i)] >= 0;
-        }) == 1258);
-  CHECK(data.captions[5].text.starts_with("it is a type of albatross with black wings"));
 }

@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "../examples/support/cub_title.hpp"
 
 namespace {
 
@@ -149,23 +149,29 @@ TEST_CASE("whatever is there, no image is in two sets and nothing that may be us
   }
 }
 
-TEST_CASE("the sets of the real subset") {
-  const char* dir = std::getenv("POE_DATA");
-  if (dir == nullptr || !std::filesystem::exists(std::filesystem::path(dir) / "cub/captions.tsv")) {
-    WARN("skipped: POE_DATA does not name a folder with cub/captions.tsv");
-    SUCCEED("needs POE_DATA");
-    return;
+TEST_CASE("a part of the data set is not called by its name") {
+  CubData whole;
+  for (std::int32_t i = 0; i < 11788; ++i) {
+    whole.keys.push_back(std::string("k/") + std::to_string(i));
+    whole.parts.push_back(i < 8855 ? CubPart::trainval : CubPart::test);
+    whole.feature.push_back(i);
+    for (std::int32_t c = 0; c < 10; ++c) whole.captions.push_back({"", i, c});
   }
-  const CubData data = poe::load_cub(dir);
-  const CubSets a = poe::split_cub(data, CubSplit::published, poe::Random{1});
-  check_sets(data, a);
-  // 983 test images and 275 others have both sides; 1,631 have no captions.
-  CHECK(a.test.size() == 4910);
-  CHECK(a.validation.size() == 4920);
-  CHECK(a.train.size() == 2750 + 1631);
-  const CubSets b = poe::split_cub(data, CubSplit::images, poe::Random{1});
-  check_sets(data, b);
-  CHECK(b.test.size() == 1250);
-  CHECK(b.validation.size() == 1250);
-  CHECK(b.train.size() == 10080 + 19500 + 1631);
+  CHECK(examples::cub_title(whole) == "CUB-Captions");
+  const auto part = [](const std::string& images) {
+    return "CUB-Captions (a part: " + images + " of 11,788 images with features and ten captions)";
+  };
+  const std::vector<std::pair<std::size_t, std::string>> parts{
+      {11787, "11,787"}, {1258, "1,258"}, {1005, "1,005"}, {999, "999"}, {7, "7"}};
+  for (const auto& [images, name] : parts) {
+    CubData fewer = whole;
+    for (std::size_t i = images; i < 11788; ++i) fewer.feature[i] = -1;
+    CHECK(examples::cub_title(fewer) == part(name));
+  }
+  CubData quiet = whole;  // the last image has no captions; the one before it has nine
+  quiet.captions.resize(quiet.captions.size() - 11);
+  CHECK(examples::cub_title(quiet) == part("11,786"));
+  CubData moved = whole;
+  moved.parts.back() = CubPart::trainval;
+  CHECK(examples::cub_title(moved) == "CUB-Captions (a part: 2,932 of 2,933 test images)");
 }

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: MIT
 // The classifiers of MNIST and of SVHN: sizes, logits against PyTorch, published weights.
 #include "files.hpp"
+#include "nchw.hpp"
 #include "network.hpp"
 #include "support.hpp"
 
-#include <poe/data/mnist.hpp>
-#include <poe/data/svhn.hpp>
 #include <poe/eval/digit_classifiers.hpp>
-#include <poe/eval/oracle.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -61,7 +58,7 @@ Tensor<float, Image> images(std::uint32_t modality, int rows) {
       nchw.push_back(static_cast<float>(u * u));
     }
   Tensor<float, Image> x(rows);
-  from_nchw<float, Image>(nchw.data(), x.data(), rows);
+  test::from_nchw<float, Image>(nchw.data(), x.data(), rows);
   return x;
 }
 
@@ -168,43 +165,6 @@ TEST_CASE("weights of another network are refused, with the reason") {
   SECTION("no such file") {
     CHECK_THAT(test::error_of([&] { load_classifier<MnistClassifier>(directory / "none", 1); }),
                Catch::Contains("none"));
-  }
-}
-
-/// The published weights of N below POE_DATA; empty, and a warning, where there are none.
-template <class N>
-fs::path published() {
-  const char* dir = std::getenv("POE_DATA");
-  const fs::path folder(dir == nullptr ? "" : dir);
-  const fs::path file = folder / "oracles" / (std::string(N::name) + "_classifier.safetensors");
-  if (dir != nullptr && fs::exists(file) && fs::exists(folder / N::name)) return file;
-  WARN("skipped: POE_DATA does not name a folder with " << N::name << " and oracles");
-  SUCCEED("needs POE_DATA");
-  return {};
-}
-
-TEST_CASE("the published classifier of MNIST recognises 9,923 of the 10,000 test digits") {
-  const fs::path file = published<MnistClassifier>();
-  if (file.empty()) return;
-  auto classifier = load_classifier<MnistClassifier>(file, 1);
-  const Digits digits = load_mnist(file.parent_path().parent_path()).test;
-  CHECK(std::lround(classifier.accuracy(labelled_images(digits)) * digits.rows) == 9923);
-}
-
-TEST_CASE("the published classifier of SVHN recognises 761 and 200 of a subset's digits") {
-  const fs::path file = published<SvhnClassifier>();
-  if (file.empty()) return;
-  auto classifier = load_classifier<SvhnClassifier>(file, 1);
-  const SvhnFiles files = load_svhn(file.parent_path().parent_path());
-  const auto right = [&](const Digits& digits) {
-    return std::lround(classifier.accuracy(labelled_images<SvhnClassifier::In>(digits)) *
-                       digits.rows);
-  };
-  if (files.train.rows == 849 && files.test.rows == 234) {
-    CHECK(right(files.train) == 761);
-    CHECK(right(files.test) == 200);
-  } else {  // the whole of SVHN, of which nothing exact is known
-    CHECK(right(files.test) > files.test.rows / 5 * 4);
   }
 }
 

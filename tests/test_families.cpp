@@ -2,7 +2,7 @@
 // Posterior families as tables: networks, who speaks for whom, what mixtures are made of.
 #include "support.hpp"
 
-#include <poe/models/posterior.hpp>
+#include <poe/models/family_mistake.hpp>
 
 #include <set>
 
@@ -13,6 +13,7 @@ using namespace poe;
 struct NoLayers {};
 using Poe = PoeWithStandIns<NoLayers>;
 using PoeEach = PoeWithStandIns<NoLayers, StandIns::each>;
+using PoeMean = PoeWithStandIns<NoLayers, StandIns::geometric>;
 using Joint = JointEncoders<NoLayers>;
 using Single = UnimodalExperts<NoLayers>;
 using SingleWithPrior = UnimodalExperts<NoLayers, true>;
@@ -20,6 +21,11 @@ using JointSingles = JointAndSingles<NoLayers>;
 using Bridged = JointAndSingles<NoLayers, true>;
 using MixedExperts = MixtureOfExperts<NoLayers>;
 using MixedProducts = MixtureOfProducts<NoLayers>;
+
+template <class Family, int... N>
+constexpr bool has_no_mistake(std::integer_sequence<int, N...>) {
+  return ((detail::mistake_of<Family, N + 1>() == detail::FamilyMistake::none) && ...);
+}
 
 std::vector<Experts> products(const Alternatives& q) { return {q.begin(), q.end()}; }
 
@@ -157,4 +163,10 @@ TEST_CASE("the prior is an expert of every posterior of MVAE, and of no other fa
     for (Subset s = 1; s <= all_of(n); ++s) {
       CHECK(products(SingleWithPrior::posteriors(n, s)) == std::vector<Experts>{s});
     }
+}
+
+TEMPLATE_TEST_CASE("no family has a mistake for one to five modalities", "", Poe, PoeEach, PoeMean,
+                   Joint, Single, SingleWithPrior, JointSingles, Bridged, MixedExperts,
+                   MixedProducts) {
+  STATIC_REQUIRE(has_no_mistake<TestType>(std::make_integer_sequence<int, 5>{}));
 }

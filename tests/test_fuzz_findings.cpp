@@ -39,6 +39,7 @@ TEST_CASE("a small file of very many empty lines is refused before they are all 
     if (count == most)
       CHECK(poe::detail::TextLines(path).lines.size() == most);
     else
-      CHECK(contains(error_of([&] { poe::detail::TextLines lines(path); }), "1048576 lines"));
+      CHECK(contains(error_of([&] { poe::detail::TextLines lines(path); }),
+                     "line 1048577: expected at most 1048576 lines"));
   }
 }

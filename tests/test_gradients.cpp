@@ -153,7 +153,7 @@ TEST_CASE("gradients of embed with respect to the table, whose padding row takes
 
   Tape<double> tape;
   Context<double> ctx{tape};
-  const auto table = tape.leaf(normal_tensor<Shape<vocabulary, width>>(1, 1).view());
+  const auto table = tape.leaf(normal_tensor<Shape<vocabulary, width>>(1, 1));
   seed(Rows(look_up(ctx, table, padding)), 1.0);
   tape.backward();
   for (int row = 0; row < vocabulary; ++row) {

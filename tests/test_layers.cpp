@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Every layer against PyTorch: values, gradients, running statistics, in both modes.
+#include "nchw.hpp"
 #include "support.hpp"
 
 #include <poe/io/safetensors.hpp>
@@ -45,7 +46,7 @@ Tensor<double, S> read_batch(const std::string& name) {
   const auto values = read_batch(name, S::extents);
   Tensor<double, S> t(static_cast<int>(values.size()) / S::size);
   if constexpr (is_image<S>)
-    from_nchw<double, S>(values.data(), t.data(), t.rows());
+    test::from_nchw<double, S>(values.data(), t.data(), t.rows());
   else
     std::copy(values.begin(), values.end(), t.data());
   return t;

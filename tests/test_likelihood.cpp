@@ -92,6 +92,8 @@ TEMPLATE_TEST_CASE("log-likelihoods match PyTorch", "", double, float) {
   check.template operator()<Normal<hundredth, one>, 6, 6>("normal1", 1);
   check.template operator()<Laplace<3, 4>, 6, 6>("laplace0", 1);
   check.template operator()<Laplace<hundredth, one>, 6, 6>("laplace1", 1);
+  check.template operator()<LaplacePixels<3, 4>, 6, 6>("laplace_pixels0", 1);
+  check.template operator()<LaplacePixels<3, 4, 1>, 4, 4>("laplace_pixels1", 1);
   check.template operator()<Categorical<0>, 28, 4>("cross_entropy0", -1);
   check.template operator()<Categorical<0>, 15, 3>("cross_entropy1", -1);
 }
@@ -125,6 +127,24 @@ TEMPLATE_TEST_CASE("Bernoulli logits of any size give finite numbers and the rig
     }
 }
 
+// Relative to itself: beside the slopes of other pixels those of sure ones would be nothing.
+TEST_CASE("the slope of a pixel ends where its mean is kept from 0 and 1") {
+  for (const double t : {-30.0, -13.9, -13.7, -3.0, 2.0, 13.7, 13.9, 30.0}) {
+    const double p = 1 / (1 + std::exp(-t)), slope = p / (1 + std::exp(t)) / 0.75;
+    const bool kept = p < 1e-6 || p > 1 - 1e-6;
+    CAPTURE(t);
+    CHECK(score<LaplacePixels<3, 4>, 1, 1, double>({t}, {0.3}).slope[0] ==
+          Approx(p < 0.3 ? slope : -slope).epsilon(1e-9));
+    CHECK(score<LaplacePixels<3, 4, 1>, 1, 1, double>({t}, {0.3}).slope[0] ==
+          Approx(kept ? 0 : (p < 0.3 ? slope : -slope)).epsilon(1e-9));
+    double mean = 0;
+    LaplacePixels<3, 4, 1>::mean(&t, 1, 1, &mean);
+    CHECK(mean == Approx(std::min(std::max(p, 1e-6), 1 - 1e-6)).epsilon(1e-12));
+    CHECK(log_p<LaplacePixels<3, 4, 1>>(t, 0.3) ==
+          Approx(-std::abs(0.3 - mean) / 0.75 - std::log(1.5)).epsilon(1e-12));
+  }
+}
+
 TEST_CASE("gradients of log-likelihoods agree with central differences") {
   const auto check = [](auto&& f, std::vector<double> parameters) {
     const auto weight = normals<double>(3, 9);
@@ -142,6 +162,8 @@ TEST_CASE("gradients of log-likelihoods agree with central differences") {
   check([&](W p, W w) { return score<Bernoulli, 4, 4>(p, grey, w); }, normals<double>(12, 1, 3));
   check([&](W p, W w) { return score<Normal<2, 3>, 4, 4>(p, grey, w); }, normals<double>(12, 2));
   check([&](W p, W w) { return score<Laplace<2, 3>, 4, 4>(p, grey, w); }, normals<double>(12, 3));
+  check([&](W p, W w) { return score<LaplacePixels<2, 3>, 4, 4>(p, grey, w); },
+        normals<double>(12, 5, 2));
   check(
       [&](W p, W w) {
         return score<Categorical<1>, 10, 2>(p, {4, 0, 1, 2, 1, 1}, w);

@@ -241,6 +241,24 @@ TEST_CASE("terms and groups that mean nothing are refused") {
   CHECK_THROWS_WITH(trial.run({all.group}), Contains("choice 1 of 1"));
 }
 
+TEST_CASE("a loader for whose noise there are no random numbers left is refused") {
+  using Catch::Contains;
+  Trial<Mopoe<double, Five, SmallHead>> many;  // 31 products, 32 subsets, 8 draws of each
+  const Batch<double, Five> five(0, 0b11111, 0, 2);
+  auto group = five.group;
+  group.loader = 7;
+  CHECK_NOTHROW(many.run({group}));
+  group.loader = 8;
+  CHECK_THROWS_WITH(many.run({group}), "loss: loader 8: number those of this model from 0 to 7");
+  Trial<Svae<double, Pair, SmallHead>> few;
+  const Batch<double, Pair> two(0, 0b11, 0, 2);
+  auto pair = two.group;
+  pair.loader = 255;
+  CHECK_NOTHROW(few.run({pair}));
+  pair.loader = 256;
+  CHECK_THROWS_WITH(few.run({pair}), Contains("from 0 to 255"));
+}
+
 TEST_CASE("posteriors and groups that do not exist are refused, and the message says what") {
   using Catch::Contains;
   Trial<Svae<double, Triple, SmallHead>> trial;

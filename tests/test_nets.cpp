@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -182,6 +183,27 @@ TEST_CASE("a ReLU behind a product is fused, and the same function") {
   check(Linear<20>{}, Shape<9>{});
   check(Conv2d<5, kernel(3).pad(1)>{}, Shape<2, 4, 6>{});
   check(ConvTranspose2d<5, kernel(3).stride(2)>{}, Shape<3, 4, 2>{});
+}
+
+TEST_CASE("NaN passes every activation, fused or not, and touches no other sample") {
+  const auto check = []<class L, class S>(L, S) {
+    Model<Net<S, L, Flatten>> model(5);
+    auto x = normal_tensor<S>(3, 1);
+    for (double& v : x.row(1)) v = std::numeric_limits<double>::quiet_NaN();
+    const auto y = model.forward(x, Mode::train);
+    for (std::size_t i = 0; i < y.count(); ++i) {
+      INFO("element " << i << " of " << y.count());
+      REQUIRE(std::isnan(y.value[i]) == (i * 3 / y.count() == 1));
+    }
+  };
+  check(Relu{}, Shape<9>{});
+  check(Elu{}, Shape<9>{});
+  check(Sigmoid{}, Shape<9>{});
+  check(Softplus{}, Shape<9>{});
+  check(Sequence<Linear<20>, Relu>{}, Shape<9>{});
+  check(Sequence<Conv2d<5, kernel(3).pad(1)>, Relu>{}, Shape<2, 4, 6>{});
+  check(Sequence<ConvTranspose2d<5, kernel(3).stride(2)>, Relu>{}, Shape<3, 4, 2>{});
+  check(Sequence<ConvTranspose2d<1, kernel(4).stride(2).pad(1)>, Relu>{}, Shape<8, 4, 4>{});
 }
 
 TEST_CASE("gradients of a whole network with respect to every parameter") {

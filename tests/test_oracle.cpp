@@ -3,6 +3,7 @@
 #include "support.hpp"
 
 #include "poe/data/digits.hpp"
+#include "poe/eval/digit_classifiers.hpp"
 #include "poe/eval/oracle.hpp"
 
 #include <unistd.h>
@@ -121,6 +122,30 @@ TEST_CASE("the learning rate rises linearly, falls along a cosine and ends at 0"
   CHECK(rates[7] == Approx(0.5));
   CHECK(rates[13] == Approx(0.25));
   CHECK(rates[19] == Approx(0).margin(1e-12));
+}
+
+TEST_CASE("a constant learning rate stays") {
+  Classifier<Other> classifier(1, 1);
+  std::vector<double> rates;
+  classifier.train(
+      labelled_images(train_digits()),
+      {.epochs = 1, .batch = 250, .learning_rate = 0.5, .constant = true},
+      [&](const ClassifierProgress&) { rates.push_back(classifier.learner().adam.learning_rate); });
+  CHECK(rates == std::vector<double>(4, 0.5));
+}
+
+// Epochs over digits: those of the published code of MMVAE go over pairs, 30 with each digit.
+TEST_CASE("the published training is that of the published code") {
+  const auto check = [](const ClassifierTraining& how, int epochs, int batch, double rate) {
+    CHECK(how.epochs == epochs);
+    CHECK(how.batch == batch);
+    CHECK(how.learning_rate == rate);
+    CHECK(how.constant);
+    CHECK(how.epochs_for(100) == epochs);
+  };
+  check(MnistClassifier::published, 30 * 30, 256, 1e-3);
+  check(SvhnClassifier::published, 30 * 30, 256, 1e-3);
+  check(ResNet18::published, 10, 64, 2e-4);
 }
 
 TEST_CASE("what is learnt and seen does not depend on the number of ranks, but for rounding") {
@@ -270,6 +295,12 @@ TEST_CASE("an oracle of earlier versions is found under its name") {
         "CRC-32 e6a87e28; 3 test images, CRC-32 e6a87e28");
   const Directory directory;
   CHECK(load_or_train<Other>(digits, digits, 1, {directory.path}, how).file.filename() ==
+        "oracle-other-62555aae.safetensors");
+  ClassifierTraining constant = how;
+  constant.constant = true;
+  CHECK_THAT(detail::oracle_settings("other", digits, digits, constant),
+             Catch::Contains("batch 2, learning rate 0.004, constant, seed 9"));
+  CHECK(load_or_train<Other>(digits, digits, 1, {directory.path}, constant).file.filename() !=
         "oracle-other-62555aae.safetensors");
   how.least_steps = 5;
   CHECK_THAT(detail::oracle_settings("other", digits, digits, how),

@@ -208,6 +208,12 @@ TEST_CASE("a request that does not fit the file names both") {
   CHECK(contains(error_of([&] { file.read("w", std::span(three)); }),
                  "expected 3 elements of F32, got F32 (2, 1)"));
   CHECK(contains(error_of([&] { file.read<double>("w"); }), "of F64, got F32 (2, 1)"));
+  // Its data are the first behind the length, the header and the blanks that fill it up.
+  const std::size_t data = 8 + (small_header.size() + 7) / 8 * 8;
+  CHECK(contains(error_of([&] { file.read<double>("w"); }),
+                 fmt::format("', byte {}: tensor 'w': expected", data)));
+  CHECK(contains(error_of([&] { file.read("u", wrong, std::span(two)); }),
+                 fmt::format("', byte {}: tensor 'u': expected F32", data + 16)));
   CHECK(contains(error_of([&] { file.read<float>("v"); }), "expected a tensor 'v'"));
   CHECK(contains(error_of([&] { file.entry(""); }), (dir / "a").string()));
 
@@ -283,6 +289,7 @@ TEST_CASE("a damaged header is refused with the place and the reason") {
     INFO(c.header << "\n" << message);
     CHECK(contains(message, c.expected));
     CHECK(contains(message, (dir / "a").string()));
+    CHECK(contains(message, "byte "));
   }
   // The header from which the cases differ by one thing each is accepted.
   poe::write_file_atomically(dir / "a", file_of("{" + a + "}", "data"));

@@ -35,6 +35,15 @@ TEST_CASE("networks of halves of a digit have as many parameters as published") 
   CHECK(decoder<mnist_split::Decoder>() == 208'645);
 }
 
+TEST_CASE("the published MMVAE of halves of a digit is smaller") {
+  using Published = mnist_split::PublishedMmvae;
+  CHECK(encoder<Published::Digit, Published::Head, 0b01>() == 980'024);
+  CHECK(encoder<Published::Digit, Published::Head, 0b10>() == 980'024);
+  CHECK(decoder<mnist_split::DecoderOf<20>>() == 186'117);
+  // Without a learnt prior.
+  CHECK(Mmvae<float, Published::Digit, Published::Head>().parameter_count() == 2 * 1'166'141);
+}
+
 TEST_CASE("networks of thirds of a digit have as many parameters as published") {
   using mnist_split_three::Digit, mnist_split_three::Head;
   CHECK(encoder<Digit, Head, 0b001>() == 1'115'776);

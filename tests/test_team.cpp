@@ -5,8 +5,13 @@
 
 #include <poe/core/team.hpp>
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
+#include <cstdio>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -207,3 +212,36 @@ TEST_CASE("the other ranks finish their work when one fails") {
         }) == "early");
   CHECK(finished == 3);
 }
+
+// A sanitizer needs more address space than can be limited.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("a team for which the system has not threads enough is an error that says how many") {
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    // Stacks of 64 MiB in 512 MiB: some threads are made, not all.
+    pthread_attr_t stack;
+    pthread_attr_init(&stack);
+    pthread_attr_setstacksize(&stack, std::size_t{64} << 20);
+    pthread_setattr_default_np(&stack);
+    const rlimit memory{std::size_t{512} << 20, std::size_t{512} << 20};
+    setrlimit(RLIMIT_AS, &memory);
+    int status = 1;
+    try {
+      const Team team(64);
+    } catch (const poe::Error& error) {
+      int asked = 0, made = 0;
+      const bool counted =
+          std::sscanf(error.what(), "number of threads: %d asked, the system gave %d:", &asked,
+                      &made) == 2;
+      status = counted && asked == 64 && made > 1 && made < 64 ? 0 : 2;
+    } catch (...) {
+      status = 3;
+    }
+    _exit(status);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+#endif

@@ -6,8 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <functional>
+#include <thread>
 
 #include "digit_model.hpp"
 #include "files.hpp"
@@ -49,12 +52,14 @@ TrainOptions options(const std::filesystem::path& out, bool masked = false) {
 /// Runs, or takes up a run, and calls `before` ahead of every loss, with its number; true if it
 /// came to its end.
 bool run(const std::filesystem::path& out, int threads,
-         const std::function<void(long)>& before = {}, bool resume = false, bool masked = false) {
+         const std::function<void(long)>& before = {}, bool resume = false, bool masked = false,
+         bool amsgrad = false) {
   Watch model;
   long calls = 0;
   if (before) model.before = [&](auto, int) { before(++calls); };
   Learner<float> learner(model.description(), 11, threads);
   learner.adam.learning_rate = 1e-3;
+  learner.adam.amsgrad = amsgrad;
   Trainer<Watch> trainer(model, learner, data(), options(out, masked));
   if (resume) trainer.resume();
   return trainer.run([](Learner<float>& l) {
@@ -96,6 +101,21 @@ TEST_CASE("a run that was interrupted at any step ends with the same bytes") {
   };
   REQUIRE_FALSE(run(stopped.path, threads, interrupt, false, masked));
   REQUIRE(run(stopped.path, threads, {}, true, masked));
+  require_same_run(whole.path, stopped.path);
+}
+
+TEST_CASE("a run with AMSGrad goes on with its moments") {
+  const Directory adam, whole, stopped;
+  REQUIRE(run(adam.path, 2));
+  REQUIRE(run(whole.path, 2, {}, false, false, true));
+  REQUIRE(read_file(whole.path / "best.safetensors") != read_file(adam.path / "best.safetensors"));
+  const auto interrupt = [](long call) {
+    if (call == steps + 4) std::raise(SIGINT);
+  };
+  REQUIRE_FALSE(run(stopped.path, 2, interrupt, false, false, true));
+  REQUIRE_THROWS_WITH(run(stopped.path, 2, {}, true),
+                      Catch::Contains("a checkpoint of AMSGrad; this run has Adam"));
+  REQUIRE(run(stopped.path, 2, {}, true, false, true));
   require_same_run(whole.path, stopped.path);
 }
 
@@ -184,4 +204,32 @@ TEST_CASE("training lowers the loss") {
   const double first = mean_of(10);
   mean_of(300);
   REQUIRE(mean_of(10) < first - 3);
+}
+
+TEST_CASE("scores are found by name") {
+  const Scores scores{{{"coherence", 0.5}, {"kappa", 0.25}}, 0};
+  REQUIRE(scores.at("coherence") == 0.5);
+  REQUIRE(scores.at("kappa") == 0.25);
+  REQUIRE_THROWS_WITH(scores.at("accuracy"),
+                      "figure: expected one of coherence, kappa; got 'accuracy'");
+}
+
+TEST_CASE("a request to stop does not cut short what is being read") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const Interrupt interrupt;
+  std::thread other([reader = pthread_self(), to = ends[1]] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    pthread_kill(reader, SIGINT);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    (void)!write(to, "x", 1);
+  });
+  char byte = 0;
+  const auto bytes = read(ends[0], &byte, 1);
+  other.join();
+  CHECK(bytes == 1);
+  CHECK(byte == 'x');
+  CHECK(Interrupt::requested());
+  close(ends[0]);
+  close(ends[1]);
 }

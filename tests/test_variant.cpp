@@ -3,6 +3,7 @@
 #include "digit_model.hpp"
 
 #include <docs/variant_1.cpp>
+#include <poe/models/by_name.hpp>
 #include <poe/train/trainer.hpp>
 
 #include "files.hpp"
@@ -71,4 +72,20 @@ TEST_CASE("the model of docs/variant.md learns") {
   const double last = loss_of_epoch();
   CAPTURE(first, last);
   CHECK(last < 0.9 * first);
+}
+
+TEST_CASE("a model of one's own is found by its name beside those of the paper") {
+  constexpr NamedModel<CorrectedVae> own{"corrected"};
+  const auto made = [&](std::string_view name) {
+    return model_named<float, Pair, SmallHead>(name, {.beta = 3}, own);
+  };
+  const auto corrected = made("corrected");
+  using Corrected = CorrectedVae<float, Pair, SmallHead>;
+  CHECK(dynamic_cast<const Corrected*>(corrected.get()) != nullptr);
+  CHECK(corrected->options.beta == 3);
+  using Paper = Svae<float, Pair, SmallHead>;
+  CHECK(dynamic_cast<const Paper*>(made("svae").get()) != nullptr);
+  CHECK_THROWS_WITH(made("correct"), Catch::Contains("svae, ") && Catch::Contains(", corrected;"));
+  CHECK_THROWS_WITH((model_named<float, Pair, SmallHead>("corrected")),
+                    Catch::Contains("got 'corrected'") && !Catch::Contains("corrected;"));
 }

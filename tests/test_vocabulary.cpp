@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Vocabularies: made from captions by hand, sentences as ids and back, and their files.
 #include "files.hpp"
+#include "largest_request.hpp"
 
 #include <poe/data/tokens.hpp>
 #include <poe/data/vocabulary.hpp>
 
+#include <zlib.h>
+
 #include <cstdint>
+#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
@@ -13,6 +17,7 @@
 namespace {
 
 using poe::TokenId, poe::Vocabulary, poe::test::contains, poe::test::error_of;
+using poe::test::Directory, poe::test::largest_request;
 using Tokens = std::vector<std::string>;
 using Ids = std::vector<TokenId>;
 
@@ -144,6 +149,50 @@ TEST_CASE("a file with anything else in it is refused at its line") {
   CHECK(contains(with("4\t.\n", "4\t."), "line 8: expected a line and its line feed"));
   CHECK(contains(with("5\tthe\n4\tbird\n4\tis\n4\t.\n", ""), "line 5: expected a line"));
   CHECK(contains(with(text_of_captions, ""), "line 1: expected a line and its line feed, got the"));
+}
+
+TEST_CASE("files of vocabularies, plain or gzip") {
+  const Directory dir;
+  std::ofstream(dir / "words.txt", std::ios::binary) << text_of_captions;
+  CHECK(Vocabulary::load(dir / "words.txt").to_text() == text_of_captions);
+  const gzFile packed = gzopen((dir / "words.txt.gz").c_str(), "wb");
+  gzwrite(packed, text_of_captions.data(), static_cast<unsigned>(text_of_captions.size()));
+  gzclose(packed);
+  CHECK(Vocabulary::load(dir / "words.txt.gz").to_text() == text_of_captions);
+
+  std::ofstream(dir / "other.txt", std::ios::binary) << "{}\n";
+  CHECK(contains(error_of([&] { Vocabulary::load(dir / "other.txt"); }),
+                 "other.txt', line 1: expected 'poe vocabulary 1', got '{}'"));
+  CHECK(contains(error_of([&] { Vocabulary::load(dir / "none.txt"); }), "none.txt': No such file"));
+  CHECK(contains(error_of([&] { Vocabulary::load(dir.path); }), "expected a regular file"));
+}
+
+TEST_CASE("a file that is too large for a vocabulary is not read to its end") {
+  const Directory dir;
+  const auto path = dir / "words.txt";
+  std::string text = text_of_captions;  // of the largest size
+  for (int word = 0; text.size() + 40 < Vocabulary::most_bytes; ++word)
+    text += "1\tword" + std::to_string(word) + "\n";
+  text += "1\t" + std::string(Vocabulary::most_bytes - text.size() - 3, 'x') + "\n";
+  REQUIRE(text.size() == Vocabulary::most_bytes);
+  std::ofstream(path, std::ios::binary) << text;
+  CHECK(Vocabulary::load(path).to_text() == text);
+
+  const auto refused = [&](std::uintmax_t size) {
+    std::filesystem::resize_file(path, size);  // zeros, which take no room
+    largest_request = 0;
+    const std::string message = error_of([&] { Vocabulary::load(path); });
+    CHECK(
+        contains(message, "words.txt': expected a vocabulary of at most 4194304 bytes, got more"));
+    CHECK(largest_request <= 4 * Vocabulary::most_bytes);
+  };
+  refused(Vocabulary::most_bytes + 1);
+  refused(std::uintmax_t{1} << 40);
+
+  const gzFile packed = gzopen(path.c_str(), "wb");  // a small file that holds as much
+  for (int i = 0; i < 100; ++i) gzwrite(packed, std::string(100'000, '1').data(), 100'000);
+  gzclose(packed);
+  CHECK(contains(error_of([&] { Vocabulary::load(path); }), "got more"));
 }
 
 TEST_CASE("a cut file is refused or is a shorter vocabulary, at every byte") {

@@ -72,6 +72,8 @@ inline Axis nice_axis(Extent extent, double from, double to, int count,
   if (range) {
     axis.low = std::max(axis.low, range->low);
     axis.high = std::min(axis.high, range->high);
+    // From 0, where that leaves the numbers more than half of the axis.
+    if (range->low == 0 && 2 * extent.low < extent.high) axis.low = 0;
   }
   const double raw = (axis.high - axis.low) / count;
   const double magnitude = std::pow(10.0, std::floor(std::log10(raw)));

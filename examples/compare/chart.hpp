@@ -139,8 +139,14 @@ inline void draw_lines(Sheet& sheet, const Chart& chart, const Layout& at, std::
   // Many bands on top of each other must not become mud.
   const double alpha = std::clamp(0.5 / static_cast<double>(models), 0.05, 0.16);
   std::vector<std::vector<Stretch>> of_model;
+  // Each model a little beside the one before: equal figures are then all seen.
+  const double spread = models > 1 ? std::min(7.0, 16.0 / static_cast<double>(models - 1)) : 0;
+  const auto beside = [&](std::size_t m) {
+    const double first = -0.5 * spread * static_cast<double>(models - 1);
+    return [=](std::size_t l) { return x(l) + first + spread * static_cast<double>(m); };
+  };
   for (std::size_t m = 0; m < models; ++m)
-    of_model.push_back(stretches(chart, *chart.metrics[panel], m, y, x));
+    of_model.push_back(stretches(chart, *chart.metrics[panel], m, y, beside(m)));
   for (std::size_t m = 0; m < models; ++m)
     for (const Stretch& s : of_model[m]) s.draw_band(sheet, ink_of(m), alpha);
   for (std::size_t m = 0; m < models; ++m)
@@ -148,7 +154,7 @@ inline void draw_lines(Sheet& sheet, const Chart& chart, const Layout& at, std::
   for (std::size_t m = 0; m < models; ++m)
     for (std::size_t l = 0; l < levels.size(); ++l)
       if (const auto value = chart.metrics[panel]->published[m * levels.size() + l])
-        sheet.marker(m, {x(l), y(*value)}, ink_of(m), true);
+        sheet.marker(m, {beside(m)(l), y(*value)}, ink_of(m), true);
 }
 
 /// Figures by model, for one supervision level: mean, standard deviation and each seed.

@@ -39,6 +39,20 @@ inline std::string on_data(const Plan& plan) {
   return "";
 }
 
+/// What all finished runs say of a setting; null where they differ or say nothing. `of` is "" or an
+/// object of the summary.
+inline poe::Json common(const Plan& plan, const std::string& of, const std::string& key) {
+  poe::Json found;
+  for (const Run& run : plan.runs) {
+    if (run.state != State::finished) continue;
+    const poe::Json& place = of.empty() ? run.summary : run.summary.value(of, poe::Json::object());
+    const poe::Json value = place.is_object() ? place.value(key, poe::Json()) : poe::Json();
+    if (value.is_null() || (!found.is_null() && found != value)) return {};
+    found = value;
+  }
+  return found;
+}
+
 /// What the subtitle says of the data, of the mean and of the band.
 inline std::string explanation(const Plan& plan) {
   const bool by_model = plan.levels.size() == 1;
@@ -51,21 +65,39 @@ inline std::string explanation(const Plan& plan) {
                           : ", band: ± one standard deviation");
 }
 
-/// Shares are in [0, 1], correlations in [-1, 1].
-inline std::optional<Extent> range_of(const Chart& chart) {
+/// All figures of the runs.
+inline Extent seen_in(const Chart& chart) {
   Extent seen;
   for (const Metric* metric : chart.metrics)
     for (const Cell& cell : metric->cells)
       for (const double v : cell.values) seen.include(v);
+  return seen;
+}
+
+/// Adds what chance reaches, where the runs say so and the axis that it takes would not hide how
+/// the models differ.
+inline void add_chance(const Plan& plan, Chart& chart) {
+  const poe::Json chance = common(plan, "chance", chart.name);
+  const Extent seen = seen_in(chart);
+  if (!chance.is_number() || seen.empty()) return;
+  const auto value = chance.get<double>();
+  if (4 * (seen.high - seen.low) >= seen.high - value)
+    chart.references.push_back({"chance", value, nullptr});
+}
+
+/// Shares are in [0, 1], correlations in [-1, 1].
+inline std::optional<Extent> range_of(const Chart& chart) {
+  Extent seen = seen_in(chart);
   for (const Reference& reference : chart.references) seen.include(reference.value);
   if (seen.low >= 0 && seen.high <= 1) return Extent{0, 1};
   if (seen.low >= -1 && seen.high <= 1) return Extent{-1, 1};
   return std::nullopt;
 }
 
-/// Whether a figure says something of the data alone.
-inline bool is_reference(std::string_view name) {
-  return name.ends_with("_ground_truth") || name.ends_with("_shuffled");
+/// Whether a figure says something of the data alone: correlation_shuffled does, and
+/// correlation_joint_shuffled is a model's.
+inline bool is_reference(std::string_view rest) {
+  return rest == "ground_truth" || rest == "shuffled";
 }
 
 /// The mean over all runs; they differ by rounding at most.
@@ -105,7 +137,7 @@ inline std::vector<Chart> charts_of(const Plan& plan, const Table& table) {
       if (chart->title[0] >= 'a' && chart->title[0] <= 'z')
         chart->title[0] = static_cast<char>(chart->title[0] - 'a' + 'A');
     }
-    if (detail::is_reference(metric.name)) {
+    if (detail::is_reference(rest)) {
       chart->references.push_back(detail::reference_of(metric, detail::words(rest)));
       continue;
     }
@@ -114,6 +146,7 @@ inline std::vector<Chart> charts_of(const Plan& plan, const Table& table) {
   }
   std::erase_if(charts, [](const Chart& chart) { return chart.panels.empty(); });
   for (Chart& chart : charts) {
+    detail::add_chance(plan, chart);
     chart.range = detail::range_of(chart);
     if (std::any_of(chart.metrics.begin(), chart.metrics.end(),
                     [](const Metric* metric) { return detail::any_published(*metric); }))

@@ -28,14 +28,18 @@ inline std::string file_title(const std::string& name) {
   return title;
 }
 
-/// Links to a run's files of one kind: "Pairs", "Reconstructions · Samples".
+/// A link to a file of a run: "Reconstructions".
+inline std::string link_html(const Plan& plan, const Run& run, const std::string& name) {
+  const auto path = std::filesystem::relative(run.directory / name, plan.out);
+  return fmt::format("<a href=\"{}\">{}</a>", url_of(path.generic_string()),
+                     escaped(file_title(name)));
+}
+
+/// Links to all its files of one kind: "Reconstructions · Samples".
 inline std::string links_html(const Plan& plan, const Run& run, const std::string& extension) {
   std::string html;
-  for (const std::string& name : files_of(run, extension)) {
-    const auto path = std::filesystem::relative(run.directory / name, plan.out);
-    html += fmt::format("{}<a href=\"{}\">{}</a>", html.empty() ? "" : " · ",
-                        url_of(path.generic_string()), escaped(file_title(name)));
-  }
+  for (const std::string& name : files_of(run, extension))
+    html += (html.empty() ? "" : " · ") + link_html(plan, run, name);
   return html;
 }
 
@@ -47,32 +51,57 @@ inline const Run* example_of(const Plan& plan, const std::string& model) {
   return nullptr;
 }
 
-/// One run's picture in the page, and where its pages are.
-inline std::string picture_html(const Plan& plan, const Run& run, const std::string& name) {
-  const std::string pages = links_html(plan, run, ".html");
-  return fmt::format(
-      "<figure><img alt=\"{0} of {1}\" src=\"{2}\">\n<figcaption>{1}, supervision {3}, seed "
-      "{4}{5}</figcaption></figure>\n",
-      escaped(file_title(name)), escaped(run.model),
-      data_uri("image/png", poe::read_file(run.directory / name)), percent(run.supervision),
-      run.seed, pages.empty() ? "" : " · " + pages);
+/// "svae, supervision 10 %, seed 1".
+inline std::string run_html(const Run& run) {
+  return fmt::format("{}, supervision {}, seed {}", escaped(run.model), percent(run.supervision),
+                     run.seed);
 }
 
-/// Every kind of picture, model beside model.
-inline std::string pictures_html(const Plan& plan) {
+/// One run's picture in the page.
+inline std::string picture_html(const Run& run, const std::string& name) {
+  return fmt::format(
+      "<figure><img alt=\"{} of {}\" src=\"{}\">\n<figcaption>{}</figcaption></figure>\n",
+      escaped(file_title(name)), escaped(run.model),
+      data_uri("image/png", poe::read_file(run.directory / name)), run_html(run));
+}
+
+/// One run's page within the page, which stays one file, and where it is. It keeps its own style,
+/// and may run no script.
+inline std::string frame_html(const Plan& plan, const Run& run, const std::string& name) {
+  return fmt::format(
+      "<figure><iframe title=\"{} of {}\" sandbox loading=\"lazy\" srcdoc=\"{}\"></iframe>\n"
+      "<figcaption>{} · {}</figcaption></figure>\n",
+      escaped(file_title(name)), escaped(run.model), escaped(poe::read_file(run.directory / name)),
+      run_html(run), link_html(plan, run, name));
+}
+
+/// Every kind of file with this ending, model beside model: html(run, name) of each.
+template <class Html>
+std::string files_html(const Plan& plan, const std::string& extension, const char* layout,
+                       Html&& html) {
   std::set<std::string> names;
   for (const std::string& model : plan.models)
     if (const Run* run = example_of(plan, model))
-      for (const std::string& name : files_of(*run, ".png")) names.insert(name);
-  std::string html;
+      for (const std::string& name : files_of(*run, extension)) names.insert(name);
+  std::string all;
   for (const std::string& name : names) {
-    html += "<h3>" + escaped(file_title(name)) + "</h3>\n<div class=\"pictures\">\n";
+    all += fmt::format("<h3>{}</h3>\n<div class=\"{}\">\n", escaped(file_title(name)), layout);
     for (const std::string& model : plan.models)
       if (const Run* run = example_of(plan, model);
           run != nullptr && std::filesystem::exists(run->directory / name))
-        html += picture_html(plan, *run, name);
-    html += "</div>\n";
+        all += html(*run, name);
+    all += "</div>\n";
   }
+  return all;
+}
+
+/// What the models make: pictures side by side, pages one below the other.
+inline std::string pictures_html(const Plan& plan) {
+  const std::string html =
+      files_html(plan, ".png", "pictures", picture_html) +
+      files_html(plan, ".html", "pages", [&](const Run& run, const std::string& name) {
+        return frame_html(plan, run, name);
+      });
   return html.empty() ? "" : "<section>\n<h2>What the models make</h2>\n" + html + "</section>\n";
 }
 

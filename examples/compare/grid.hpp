@@ -88,6 +88,7 @@ inline Grid make_grid(const Plan& plan, const Chart& chart, const std::string& c
     if (any) g.rows.push_back(std::move(theirs));
   }
   for (const Reference& reference : chart.references) {
+    if (reference.metric == nullptr) continue;  // no figure of the runs
     const GridCell cell{number_text(reference.value, decimals_of(*reference.metric))};
     g.rows.push_back({reference.name, RowOf::data, std::vector<GridCell>(columns.size(), cell)});
   }

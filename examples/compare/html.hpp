@@ -99,6 +99,8 @@ section { margin: 0 0 2.8rem; }
 figure { margin: 0 0 1rem; }
 figure svg, figure img { display: block; max-width: 100%; height: auto; background: #fff;
                          border: 1px solid var(--line); border-radius: 8px; }
+iframe { display: block; width: 100%; height: 42rem; background: #fff;
+         border: 1px solid var(--line); border-radius: 8px; }
 figcaption { color: var(--quiet); font-size: .88rem; margin-top: .4rem; }
 a { color: inherit; }
 .tables { display: flex; flex-wrap: wrap; gap: 1.4rem 1.6rem; align-items: flex-start; }

@@ -8,11 +8,11 @@
 
 namespace compare {
 
-/// A figure that depends on no model: what the data themselves reach.
+/// A figure that depends on no model: what the data themselves reach, or chance.
 struct Reference {
   std::string name;
   double value;
-  const Metric* metric;
+  const Metric* metric;  // null: it is none of the runs' figures
 };
 
 /// Test figures of one kind: one panel each, over supervision, or by model where there is one

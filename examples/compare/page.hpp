@@ -72,6 +72,16 @@ inline std::string figure_html(const Plan& plan, const Figure& figure, std::size
   return html + "</div>\n</section>\n";
 }
 
+/// ": 200 training samples, 1 epoch", where all runs are of so many.
+inline std::string extent_of_training(const Plan& plan) {
+  std::vector<std::string> parts;
+  if (const poe::Json n = common(plan, "data", "train"); n.is_number_unsigned())
+    parts.push_back(plural(n.get<std::size_t>(), "training sample"));
+  if (const poe::Json n = common(plan, "", "epochs"); n.is_number_unsigned())
+    parts.push_back(plural(n.get<std::size_t>(), "epoch"));
+  return parts.empty() ? "" : fmt::format(": {}", fmt::join(parts, ", "));
+}
+
 /// Every run with its test figures, pictures and pages.
 inline std::string runs_html(const Plan& plan, const Table& table) {
   std::string html =
@@ -130,10 +140,11 @@ inline std::string page(const Plan& plan, const Table& table, const std::vector<
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta "
       "name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n"
       "<style>{1}</style>\n</head>\n<body>\n<h1>{0}</h1>\n<p class=\"lead\">{2}{3} at {4} with "
-      "{5}.</p>\n{6}",
+      "{5}{6}.</p>\n{7}",
       escaped(title), page_style, escaped(fmt::format("{}", fmt::join(plan.models, ", "))),
       escaped(detail::on_data(plan)), plural(plan.levels.size(), "supervision level"),
-      plural(plan.seeds.size(), "seed"), detail::missing_html(plan));
+      plural(plan.seeds.size(), "seed"), detail::extent_of_training(plan),
+      detail::missing_html(plan));
   for (std::size_t f = 0; f < figures.size(); ++f)
     html += detail::figure_html(plan, figures[f], f + 1);
   if (!figures.empty())

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "../support/numbers.hpp"
 #include "published.hpp"
 
 namespace compare {
@@ -211,7 +212,8 @@ inline void add_own_options(Plan& plan, const std::string& text) {
 inline void list_runs(Plan& plan) {
   for (const std::string& model : plan.models) detail::check_name(model);
   for (const double level : plan.levels)
-    poe::expect(level > 0 && level <= 1, "--supervision: expected shares in (0, 1], got {}", level);
+    poe::expect(level > 0 && level <= 1, "--supervision: expected shares in (0, 1], {}",
+                examples::not_a_share(level));
   detail::check_distinct(plan.models, "--models");
   detail::check_distinct(plan.levels, "--supervision");
   detail::check_distinct(plan.seeds, "--seeds");

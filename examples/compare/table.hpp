@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "plan.hpp"
@@ -58,6 +59,11 @@ void for_each_number(const poe::Json& object, const std::string& prefix, F&& num
   }
 }
 
+/// Whether a figure says how exact another one is.
+inline bool is_error(std::string_view name) {
+  return name.ends_with("standard_error") || name.ends_with("_se");
+}
+
 template <class T>
 std::size_t position(const std::vector<T>& all, const T& value) {
   return static_cast<std::size_t>(std::find(all.begin(), all.end(), value) - all.begin());
@@ -100,8 +106,7 @@ inline Table tabulate(const Plan& plan) {
       row.resize(std::max(row.size(), m + 1));
       row[m] = value.template get<double>();
       table.metrics[m].cells[cell].values.push_back(*row[m]);
-      if (value.is_number_float() && !name.ends_with("standard_error"))
-        table.metrics[m].measured = true;
+      if (value.is_number_float() && !detail::is_error(name)) table.metrics[m].measured = true;
     });
   }
   for (auto& row : table.of_run) row.resize(table.metrics.size());

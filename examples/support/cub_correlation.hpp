@@ -9,24 +9,31 @@
 
 #include "cub_data.hpp"
 #include "log_likelihoods.hpp"
+#include "oracles.hpp"
 #include "word_vectors.hpp"
 
 namespace examples {
+
+/// A figure of the metric.
+struct Correlation {
+  std::string name;
+  poe::MeanScore score;
+};
 
 /// Captions as ids beside features, row by row, ready to be scored.
 struct ScoredPairs {
   std::vector<poe::TokenId> ids;
   std::vector<float> features;
-  int rows = 0, length = 0, width = 0;
+  int length = 0, width = 0;
 
   void add(std::span<const poe::TokenId> sentence, std::span<const float> feature) {
     ids.insert(ids.end(), sentence.begin(), sentence.end());
     features.insert(features.end(), feature.begin(), feature.end());
     length = static_cast<int>(sentence.size());
     width = static_cast<int>(feature.size());
-    ++rows;
   }
   poe::CaptionedFeatures view() const {
+    const auto rows = static_cast<Eigen::Index>(features.size()) / width;
     return {{features.data(), rows, width}, {ids.data(), rows, length}, {}};
   }
 };
@@ -63,9 +70,10 @@ struct StoredPairs {
 };
 
 /// The metric, fitted on all training pairs: sentences from word vectors that fastText learns from
-/// the training captions.
+/// the training captions, or has learnt before, which are kept in the directory `cache`.
 inline poe::CaptionCorrelation fit_correlation(const CubSource& source,
-                                               const poe::CaptionCorrelationOptions& options) {
+                                               const poe::CaptionCorrelationOptions& options,
+                                               const std::filesystem::path& cache) {
   std::vector<std::vector<std::string>> captions;
   std::vector<poe::TokenId> ids;
   std::vector<bool> used(source.tokens.size());
@@ -85,23 +93,43 @@ inline poe::CaptionCorrelation fit_correlation(const CubSource& source,
     words.push_back(v.word(id));
     counts.push_back(v.count(id));
   }
-  const WordVectorOptions vectors;
-  const auto table = learn_word_vectors(captions, words, vectors);
+  const WordVectorOptions how;
+  const KeptWordVectors vectors =
+      load_or_learn_word_vectors(captions, words, how, oracle_cache(cache));
+  if (!vectors.file.empty()) fmt::print("word vectors: from {}\n", vectors.file.string());
   poe::SentenceVectors sentences(
-      {table.data(), v.size(), vectors.dimension}, counts,
+      {vectors.values.data(), v.size(), how.dimension}, counts,
       {ids.data(), static_cast<Eigen::Index>(captions.size()), source.length});
   const StoredPairs pairs(source, train);
   return {std::move(sentences), pairs.view(source, pairs.image), options};
 }
 
+namespace detail {
+
+/// What pairs score whose captions and features were decoded from one code each; what they score
+/// when they are exchanged; and the difference, which is 0 for samples that are all alike.
+inline std::vector<Correlation> joint_correlations(const ScoredPairs& pairs,
+                                                   const poe::CaptionCorrelation& metric) {
+  const Eigen::VectorXd own = metric.scores(pairs.view());
+  const Eigen::VectorXd others = metric.scores_of_others(pairs.view());
+  const Eigen::VectorXd gain = own - others;
+  const auto mean = [](const Eigen::VectorXd& values) {
+    return poe::clustered_mean({values.data(), static_cast<std::size_t>(values.size())});
+  };
+  return {{"correlation_joint", mean(own)},
+          {"correlation_joint_shuffled", mean(others)},
+          {"correlation_joint_gain", mean(gain)}};
+}
+
+}  // namespace detail
+
 /// The mean correlations of `count` samples of the prior, and of what the model makes of either
 /// side of the pairs of a set.
 template <class Model>
-poe::Scores correlations(const Model& model, poe::LearnerOf<Model>& learner,
-                         const CubSource& source, const CubSamples& set,
-                         const poe::CaptionCorrelation& metric, int count) {
+std::vector<Correlation> correlations(const Model& model, poe::LearnerOf<Model>& learner,
+                                      const CubSource& source, const CubSamples& set,
+                                      const poe::CaptionCorrelation& metric, int count) {
   using M = typename Model::ModalitySet;
-  poe::Scores scores;
   const auto drawn = poe::draw_from_prior(model, learner, count, evaluation_noise);
   ScoredPairs joint, from_image, from_caption;
   const auto& [captions, features] = drawn;
@@ -121,20 +149,28 @@ poe::Scores correlations(const Model& model, poe::LearnerOf<Model>& learner,
       from_caption.add(source.sentence(caption), std::get<1>(by_caption).row(n));
     }
   }
-  scores.values = {{"correlation_joint", metric.score(joint.view())},
-                   {"correlation_image_to_caption", metric.score(from_image.view())},
-                   {"correlation_caption_to_image", metric.score(from_caption.view())}};
-  scores.selection = scores.values[0].second;
-  return scores;
+  const std::vector<std::int32_t> image(set.feature.begin(), set.feature.end());
+  auto all = detail::joint_correlations(joint, metric);
+  all.push_back({"correlation_image_to_caption", metric.score(from_image.view(), image)});
+  all.push_back({"correlation_caption_to_image", metric.score(from_caption.view(), image)});
+  return all;
 }
 
 /// What real pairs of a set score, and the same captions with images of others.
-inline std::vector<std::pair<std::string, double>> reference_correlations(
-    const CubSource& source, const CubSamples& set, const poe::CaptionCorrelation& metric) {
+inline std::vector<Correlation> reference_correlations(const CubSource& source,
+                                                       const CubSamples& set,
+                                                       const poe::CaptionCorrelation& metric) {
   const StoredPairs pairs(source, set);
   const auto others = poe::mismatched_images(pairs.image);
-  return {{"correlation_ground_truth", metric.score(pairs.view(source, pairs.image))},
-          {"correlation_shuffled", metric.score(pairs.view(source, others))}};
+  return {{"correlation_ground_truth", metric.score(pairs.view(source, pairs.image), pairs.image)},
+          {"correlation_shuffled", metric.score(pairs.view(source, others), pairs.image)}};
+}
+
+/// For the log of an epoch.
+inline poe::Scores scores_of(const std::vector<Correlation>& all) {
+  poe::Scores scores;
+  for (const Correlation& c : all) scores.values.emplace_back(c.name, c.score.mean);
+  return scores;
 }
 
 }  // namespace examples

@@ -11,13 +11,14 @@
 #include <poe/eval/oracle.hpp>
 
 #include "command_line.hpp"
+#include "cub_title.hpp"
 
 namespace examples {
 
 /// What is settled when the data are read.
 struct CubOptions {
-  std::string split = "published";
-  std::filesystem::path vocabulary;  // a file; empty: made of the training captions
+  std::string split = "published";     // or "images", as it is for stand-ins
+  std::filesystem::path vocabulary{};  // a file; empty: made of the training captions
   int min_count = 4;
   double feature_scale = 1;  // features are multiplied by it
 };
@@ -122,8 +123,7 @@ inline poe::Vocabulary make_vocabulary(const std::vector<std::vector<std::string
   for (const std::int32_t caption : train.caption)
     if (caption >= 0) captions.push_back(tokens[static_cast<std::size_t>(caption)]);
   auto vocabulary = c.vocabulary.empty() ? poe::Vocabulary::from_captions(captions, c.min_count)
-                                         : poe::Vocabulary::from_text(poe::read_file(c.vocabulary),
-                                                                      c.vocabulary.string());
+                                         : poe::Vocabulary::load(c.vocabulary);
   poe::expect(vocabulary.size() <= capacity,
               "vocabulary: {} words and markers, but the networks are made for {}; a larger "
               "--min-count leaves rare words out",
@@ -143,19 +143,19 @@ inline CubSource load_captions(const Options& o, const CubOptions& c, int length
         "on birds.\n*** Figures below say nothing about the paper.\n");
   poe::CubData data = embedded ? detail::shapes_as_cub() : poe::load_cub(o.data);
   for (float& feature : data.features) feature *= static_cast<float>(c.feature_scale);
-  const auto how =
-      embedded || c.split == "images" ? poe::CubSplit::images : poe::CubSplit::published;
+  const auto how = c.split == "images" ? poe::CubSplit::images : poe::CubSplit::published;
   const poe::CubSets sets = poe::split_cub(data, how, poe::Random{1, 8, 0});
   std::vector<std::vector<std::string>> tokens;
   for (const poe::CubCaption& caption : data.captions)
     tokens.push_back(poe::tokenise(caption.text));
   poe::Vocabulary vocabulary = detail::make_vocabulary(tokens, sets.train, c, capacity);
+  const std::string title = embedded ? "procedural shapes (not CUB-Captions)" : cub_title(data);
   CubSource s{.data = std::move(data),
               .tokens = std::move(tokens),
               .vocabulary = std::move(vocabulary),
               .length = length,
               .name = embedded ? "procedural" : "cub",
-              .title = embedded ? "procedural shapes (not CUB-Captions)" : "CUB-Captions"};
+              .title = title};
   for (const auto& words : s.tokens) {
     const auto ids = s.vocabulary.encode(words, length);
     s.ids.insert(s.ids.end(), ids.begin(), ids.end());

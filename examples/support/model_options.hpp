@@ -67,16 +67,23 @@ inline void add_model_options(CLI::App& app, ModelOptions& o) {
   app.get_option("--objective")->check(CLI::IsMember(estimators));
 }
 
+/// Fails if two of a program's models have one name: only the first would ever be trained.
+inline void check_names(const std::vector<std::string_view>& models) {
+  for (const std::string_view name : models)
+    poe::expect(std::count(models.begin(), models.end(), name) == 1,
+                "this program has two models of the name '{}'", name);
+}
+
 /// A model that is not there, or an option of another one, is refused.
 inline void check_model_options(const CLI::App& app, const std::string& model,
-                                const ModelOptions& o) {
-  poe::expect(
-      std::find(poe::model_names.begin(), poe::model_names.end(), model) != poe::model_names.end(),
-      "--model: expected one of {}; got '{}'", fmt::join(poe::model_names, ", "), model);
+                                const ModelOptions& o,
+                                const std::vector<std::string_view>& models) {
+  poe::expect(is_one_of(models, model), "--model: expected one of {}; got '{}'",
+              fmt::join(models, ", "), model);
   each_model_option(o, [&](const std::string& name, const auto&,
-                           const std::vector<std::string_view>& models, const std::string&) {
-    poe::expect(app.count("--" + name) == 0 || is_one_of(models, model),
-                "--{} is an option of --model {}; {} has none", name, fmt::join(models, " and "),
+                           const std::vector<std::string_view>& owners, const std::string&) {
+    poe::expect(app.count("--" + name) == 0 || is_one_of(owners, model),
+                "--{} is an option of --model {}; {} has none", name, fmt::join(owners, " and "),
                 model);
   });
   poe::expect(model != "mvtcae" || o.alpha <= 1, "--alpha: mvtcae expects a share up to 1, got {}",
@@ -92,6 +99,11 @@ inline void check_preset(const std::string& model, const std::string& preset) {
       "--preset official: there is no published program of {} in these settings, only of {}{}",
       model, fmt::join(published, ", "),
       model == "mmvae" ? "; for mmvae use --objective elbo-published --expert laplace" : "");
+}
+
+/// Whether the objective of mmvae weighs particles: it then has no divergences.
+inline bool is_importance_weighted(const ModelOptions& o) {
+  return poe::particles::rule_of(poe::particles::estimator_named(o.objective)).importance;
 }
 
 /// Fails where --random-subsets asks for more than so many modalities have.

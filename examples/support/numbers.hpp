@@ -2,6 +2,8 @@
 // Checks of numbers on a command line that CLI11 lets pass.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstdlib>
 #include <string>
@@ -24,6 +26,12 @@ inline std::string finite(const std::string& text) {
   return std::isfinite(std::strtod(text.c_str(), nullptr))
              ? ""
              : "expected a finite number, got " + text;
+}
+
+/// What a number that is no share in (0, 1] is answered with: "got 10; 10 % is 0.1".
+inline std::string not_a_share(double value) {
+  const std::string got = fmt::format("got {}", value);
+  return value > 1 && value <= 100 ? fmt::format("{}; {} % is {}", got, value, value / 100) : got;
 }
 
 }  // namespace examples

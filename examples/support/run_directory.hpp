@@ -3,6 +3,10 @@
 #pragma once
 
 #include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
 #include <poe/train/trainer.hpp>
 
 #include "command_line.hpp"
@@ -15,8 +19,8 @@ inline void prepare_directory(const Options& o) {
   std::filesystem::create_directories(o.out, error);
   poe::expect(!error, "--out: cannot create the directory '{}': {}", o.out.string(),
               error.message());
-  poe::expect(::access(o.out.c_str(), W_OK | X_OK) == 0, "--out: cannot write into '{}': {}",
-              o.out.string(), poe::detail::errno_text(errno));
+  if (::access(o.out.c_str(), W_OK | X_OK) != 0)  // errno: as an argument of expect() too early
+    poe::fail("--out: cannot write into '{}': {}", o.out.string(), poe::detail::errno_text(errno));
 }
 
 /// What a resumed run must have in common with the run that it continues.
@@ -30,10 +34,13 @@ inline poe::Metadata identity(const Options& o, const std::string& program,
                      {"supervision", poe::exact_text(o.supervision)},
                      {"unpaired", o.pool},
                      {"missing", poe::exact_text(o.missing)},
+                     {"beta", poe::exact_text(o.beta)},
                      {"warm-up", std::to_string(o.warm_up)},
                      {"batch", std::to_string(o.batch)},
                      {"learning_rate", poe::exact_text(o.learning_rate)},
+                     {"amsgrad", poe::Json(o.amsgrad).dump()},
                      {"lambda", poe::Json(o.lambda).dump()},
+                     {"select", o.select},
                      {"seed", std::to_string(o.seed)}};
   for (const poe::Json& settings : {to_json(o.model, o.own), o.program})
     for (const auto& [name, value] : settings.items())
@@ -57,16 +64,44 @@ inline void expect_same_settings(const std::filesystem::path& path, const poe::M
   }
 }
 
-/// Reads --eval's file, or the best parameters of this run, into the learner; a file of another
-/// model is refused, and one for which these data are not what it was trained on: other features,
-/// other words, or another split, which would test it on training data.
+/// What evaluations may do otherwise than the run did: judge by other oracles, and on other data.
+/// Other features, other words or another split are another matter: the model would be given what
+/// it does not know, or tested on what it was trained on.
+inline bool is_of_evaluation(const std::string& key) {
+  static constexpr std::array<std::string_view, 9> keys{
+      "data",    "limit",         "repeats",        "oracle",   "oracle-training",
+      "oracles", "prior-samples", "cca-components", "cca-ridge"};
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
+
+/// Reads --eval's file, or the best parameters of this run, into the learner; fails if the file was
+/// trained with other settings. -> its metadata.
 template <class T, class Device>
-void load_for_evaluation(const std::filesystem::path& path, poe::Learner<T, Device>& learner,
-                         const poe::Metadata& identity) {
-  expect_same_settings(path, identity,
-                       {"program", "model", "preset", "expert", "learn-prior", "split",
-                        "feature-scale", "vocabulary"});
-  poe::load_model(path, learner);
+poe::Metadata load_for_evaluation(const std::filesystem::path& path,
+                                  poe::Learner<T, Device>& learner, const poe::Metadata& identity) {
+  std::vector<std::string> keys{"program", "model",         "preset",       // what says most
+                                "split",   "feature-scale", "vocabulary"};  // comes first
+  for (const auto& [key, value] : identity)
+    if (!is_of_evaluation(key)) keys.push_back(key);
+  expect_same_settings(path, identity, keys);
+  return poe::load_model(path, learner);
+}
+
+/// Says on what an evaluated model was trained, also in `summary`, which then has no epochs to run
+/// but the one that was reached.
+inline void report_training(const poe::Metadata& file, const std::string& data,
+                            poe::Json& summary) {
+  summary.erase("epochs");
+  if (const auto epoch = file.find("epoch"); epoch != file.end())
+    summary["epoch"] = poe::Json::parse(epoch->second, nullptr, false);
+  const auto trained = file.find("data");
+  if (trained == file.end()) return;
+  summary["trained_on"] = trained->second;
+  fmt::print("trained on {}, evaluated on {}\n", trained->second, data);
+  std::fflush(stdout);
+  if (trained->second != data)
+    fmt::print(stderr, "warning: these are not the data that the model was trained on{}\n",
+               data.starts_with("procedural") ? "; --data names a directory of data" : "");
 }
 
 /// Takes up the run in --out; one that was begun with other options is refused, naming the option.
@@ -101,6 +136,7 @@ inline poe::VaeOptions vae_options(const Options& o, int samples) {
   const long steps_per_epoch = (samples - 1) / o.batch + 1;
   v.warm_up_steps = static_cast<std::uint32_t>(o.warm_up * steps_per_epoch);
   v.reverse_pair_kl = o.preset == "official" && o.model.starts_with("svae");
+  v.beta = o.beta;
   v.alpha = o.own.alpha;
   v.random_subsets = o.own.random_subsets;
   v.estimator = poe::particles::estimator_named(o.own.objective);

@@ -11,6 +11,7 @@
 #include <poe/eval/oracle.hpp>
 
 #include "command_line.hpp"
+#include "data_title.hpp"
 
 namespace examples {
 
@@ -20,6 +21,7 @@ struct DigitPairs {
   poe::Buffer<float> written_pixels, house_pixels;  // in [0, 1]
   poe::LabelPairs pairs;
   std::vector<std::uint8_t> labels;  // of the pairs
+  std::size_t before_limit = 0;      // pairs that there were
 
   template <class M>
   poe::Samples<float, M> samples() const {
@@ -62,6 +64,7 @@ inline DigitPairs make_pairs(poe::Digits written, poe::Digits house, int repeats
   const auto count = static_cast<std::uint32_t>(all.a.size());
   poe::expect(count > 0, "no label of the digits from {} is one of those from {}", written.source,
               house.source);
+  p.before_limit = count;
   auto order = poe::permutation(count, poe::detail::member_random(source, 1));
   if (limit > 0 && order.size() > static_cast<std::size_t>(limit))
     order.resize(static_cast<std::size_t>(limit));
@@ -78,6 +81,24 @@ inline DigitPairs make_pairs(poe::Digits written, poe::Digits house, int repeats
 }
 
 }  // namespace detail
+
+/// "MNIST-SVHN", and what of it is not there: of the published files, and of the pairs that they
+/// give, of which --limit leaves some.
+inline std::string digit_pairs_title(const DigitPairSource& s) {
+  const auto digits = [](const char* name, int train, int whole, int test, int whole_test) {
+    const bool tests_differ = train == whole && test != whole_test;
+    return tests_differ
+               ? DataCount{fmt::format("test digits of {}", name), static_cast<std::size_t>(test),
+                           static_cast<std::size_t>(whole_test)}
+               : DataCount{fmt::format("digits of {}", name), static_cast<std::size_t>(train),
+                           static_cast<std::size_t>(whole)};
+  };
+  const DataCount counts[] = {
+      digits("MNIST", s.train.written.rows, 60000, s.test.written.rows, 10000),
+      digits("SVHN", s.train.house.rows, 73257, s.test.house.rows, 26032),
+      {"pairs", s.train.labels.size(), s.train.before_limit}};
+  return data_title("MNIST-SVHN", counts);
+}
 
 inline DigitPairSource load_digit_pairs(const Options& o, int repeats) {
   DigitPairSource s;
@@ -104,7 +125,7 @@ inline DigitPairSource load_digit_pairs(const Options& o, int repeats) {
     s.train = pair(std::move(mnist.train), std::move(svhn.train), 5);
     s.test = pair(std::move(mnist.test), std::move(svhn.test), 6);
     s.name = "mnist-svhn";
-    s.title = "MNIST-SVHN";
+    s.title = digit_pairs_title(s);
   }
   fmt::print("pairs: {} for training, {} for tests\n", s.train.labels.size(), s.test.labels.size());
   return s;

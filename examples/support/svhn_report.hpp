@@ -48,10 +48,10 @@ ImageOracle<typename Net::In> loaded_oracle(const std::filesystem::path& file, i
 
 /// The oracles from the directory `files`, or trained on the digits where it is empty.
 template <class Device>
-DigitOracles make_oracles(const std::filesystem::path& files, const std::filesystem::path& cache,
+DigitOracles make_oracles(const std::filesystem::path& files, const OracleOptions& training,
                           int threads, const DigitPairSource& data) {
   const auto make = [&]<class Net>(Net, const poe::Digits& train, const poe::Digits& held_out) {
-    return files.empty() ? trained_oracle<Net, Device>(cache, threads, train, held_out)
+    return files.empty() ? trained_oracle<Net, Device>(training, threads, train, held_out)
                          : detail::loaded_oracle<Net, Device>(
                                files / fmt::format("{}_classifier.safetensors", Net::name), threads,
                                train, held_out);

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Word vectors that fastText learns from the training captions.
+// Word vectors that fastText learns from the training captions, and the file that keeps them.
 #pragma once
 
 #include <poe/core/error.hpp>
+#include <poe/eval/oracle.hpp>
+#include <poe/io/safetensors.hpp>
 
 #include <fasttext/fasttext.h>
 #include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -40,21 +45,28 @@ struct CloseFile {
 using NamelessFile = std::unique_ptr<std::FILE, CloseFile>;
 
 /// A line per caption, tokens separated by blanks.
-inline NamelessFile write_captions(std::span<const std::vector<std::string>> captions) {
+inline std::string lines_of(std::span<const std::vector<std::string>> captions) {
+  std::string lines;
+  for (const auto& tokens : captions) {
+    for (const std::string& token : tokens) lines.append(token).push_back(' ');
+    lines.push_back('\n');
+  }
+  return lines;
+}
+
+inline NamelessFile file_of(const std::string& text) {
   NamelessFile file(std::tmpfile());
   poe::expect(file != nullptr, "word vectors: cannot create a temporary file");
-  std::string line;
-  bool written = true;
-  for (const auto& tokens : captions) {
-    line.clear();
-    for (const std::string& token : tokens) line.append(token).push_back(' ');
-    line.push_back('\n');
-    written = written && std::fwrite(line.data(), 1, line.size(), file.get()) == line.size();
-  }
-  written = written && std::fflush(file.get()) == 0;
+  const bool written = std::fwrite(text.data(), 1, text.size(), file.get()) == text.size() &&
+                       std::fflush(file.get()) == 0;
   poe::expect(written, "word vectors: cannot write the captions into a temporary file");
   std::rewind(file.get());
   return file;
+}
+
+template <class Values>
+std::uint32_t checksum_of(const Values& values) {
+  return poe::detail::checksum(std::as_bytes(std::span(values)));
 }
 
 }  // namespace detail
@@ -65,7 +77,7 @@ inline NamelessFile write_captions(std::span<const std::vector<std::string>> cap
 inline std::vector<float> learn_word_vectors(std::span<const std::vector<std::string>> captions,
                                              std::span<const std::string> words,
                                              const WordVectorOptions& options = {}) {
-  const detail::NamelessFile file = detail::write_captions(captions);
+  const detail::NamelessFile file = detail::file_of(detail::lines_of(captions));
   fasttext::Args args;
   args.input = fmt::format("/dev/fd/{}", ::fileno(file.get()));
   args.model = fasttext::model_name::cbow;
@@ -92,6 +104,76 @@ inline std::vector<float> learn_word_vectors(std::span<const std::vector<std::st
     poe::fail("word vectors: fastText cannot learn from {} captions: {}", captions.size(),
               error.what());
   }
+  return vectors;
+}
+
+/// Vectors, and where they were kept.
+struct KeptWordVectors {
+  std::vector<float> values;   // (words, dimension)
+  std::filesystem::path file;  // empty: they were learnt now
+};
+
+namespace detail {
+
+/// The vectors of a file that was written for these settings, whole and unchanged; else an Error.
+inline std::vector<float> read_word_vectors(const std::filesystem::path& path,
+                                            const std::string& settings,
+                                            const std::vector<std::int64_t>& shape) {
+  const auto file = poe::SafetensorsFile::open(path);
+  const auto check = [&](const char* key, const std::string& expected) {
+    const std::string& got = poe::detail::metadata_value(file, path.string(), key);
+    poe::expect(got == expected, "'{}': expected {} '{}', got '{}'", path.string(), key, expected,
+                got);
+  };
+  check("settings", settings);
+  std::vector<float> values(static_cast<std::size_t>(shape[0] * shape[1]));
+  file.read("vectors", shape, std::span(values));
+  check("crc32", fmt::format("{:08x}", checksum_of(values)));
+  return values;
+}
+
+}  // namespace detail
+
+/// learn_word_vectors(), or what it gave before for the same captions, words and options: the file
+/// in the directory `cache` (empty: nothing is kept) is named by a checksum of them all. A file
+/// that cannot be used or written is a warning, no more.
+inline KeptWordVectors load_or_learn_word_vectors(
+    std::span<const std::vector<std::string>> captions, std::span<const std::string> words,
+    const WordVectorOptions& o, const std::filesystem::path& cache) {
+  const std::string settings = fmt::format(
+      "fastText: {} numbers, window {}, {} occurrences, {} epochs, {} rows of n-grams, seed {}; "
+      "{} captions, CRC-32 {:08x}; {} words, CRC-32 {:08x}",
+      o.dimension, o.window, o.min_count, o.epochs, o.ngram_rows, o.seed, captions.size(),
+      detail::checksum_of(detail::lines_of(captions)), words.size(),
+      detail::checksum_of(fmt::format("{}", fmt::join(words, "\n"))));
+  const std::vector<std::int64_t> shape{static_cast<std::int64_t>(words.size()), o.dimension};
+  const auto attempt = [](const char* otherwise, auto&& action) {
+    try {
+      action();
+      return true;
+    } catch (const poe::Error& error) {
+      fmt::print(stderr, "warning: {}; {}\n", error.what(), otherwise);
+      return false;
+    }
+  };
+  const auto file =
+      cache / fmt::format("word-vectors-{:08x}.safetensors", detail::checksum_of(settings));
+  KeptWordVectors vectors{{}, file};
+  if (std::error_code ignored; !cache.empty() && std::filesystem::exists(file, ignored) &&
+                               attempt("the word vectors are learnt again", [&] {
+                                 vectors.values = detail::read_word_vectors(file, settings, shape);
+                               }))
+    return vectors;
+  vectors = {learn_word_vectors(captions, words, o), {}};
+  if (!cache.empty())
+    attempt("the word vectors are not kept", [&] {
+      std::error_code error;
+      std::filesystem::create_directories(cache, error);
+      poe::expect(!error, "cannot create the directory '{}': {}", cache.string(), error.message());
+      const poe::TensorView tensor = poe::tensor_view("vectors", shape, vectors.values);
+      const auto sum = fmt::format("{:08x}", detail::checksum_of(vectors.values));
+      poe::write_safetensors(file, std::span(&tensor, 1), {{"settings", settings}, {"crc32", sum}});
+    });
   return vectors;
 }
 

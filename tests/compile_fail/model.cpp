@@ -142,3 +142,89 @@ Vae<float, Pair, MixtureOfExperts<HeadOfLaplace>, Elbo> wrong;  // divergences o
 #if CASE == 18
 Vae<float, Pair, UnimodalExperts<Head>, ParticleBound> wrong;
 #endif
+
+// Families of which a model would train nothing, or not what was meant: a copy of VAEVAE (a) with
+// one thing changed.
+template <Subset no_product_of = 0, Experts bits = 0>
+struct Faulty : FamilyDefaults<Head> {
+  static constexpr int networks(int n) { return n; }
+  static constexpr Network network(int, int i) { return {only(i), i}; }
+  static constexpr Alternatives posteriors(int, Subset s) {
+    Alternatives result;
+    if (s != no_product_of) result.add(s);
+    if (s == 2 && bits != 0) result.products[0] ^= bits;
+    return result;
+  }
+};
+Vae<float, Pair, Faulty<>, SvaeLoss> faultless;
+
+// expect: poe: the posterior family gives no product for a set of modalities: posteriors(n, S) adds
+#if CASE == 20
+Vae<float, Pair, Faulty<3>, SvaeLoss> wrong;
+#endif
+
+// expect: poe: the posterior family gives a product of no network: a product is the bits of its
+#if CASE == 21
+Vae<float, Pair, Faulty<0, 0b10>, SvaeLoss> wrong;
+#endif
+
+// expect: poe: the posterior family gives a product with a network that does not exist: bit i is
+#if CASE == 22
+Vae<float, Pair, Faulty<0, 0b100>, SvaeLoss> wrong;
+#endif
+
+// The highest bit there is.
+// expect: poe: the posterior family gives a product with a network that does not exist: bit i is
+#if CASE == 23
+Vae<float, Pair, Faulty<0, Experts{1} << 31>, SvaeLoss> wrong;
+#endif
+
+// expect: poe: the posterior family gives a product for a set of modalities with a network
+#if CASE == 24
+Vae<float, Pair, Faulty<0, 0b11>, SvaeLoss> wrong;  // of the second modality: the first's network
+#endif
+
+// expect: poe: a network of the posterior family sees no modality, or stands for one that does not
+#if CASE == 25
+struct Blind : Faulty<> {
+  static constexpr Network network(int, int i) { return {i == 0 ? only(0) : 0, i}; }
+};
+Vae<float, Pair, Blind, SvaeLoss> wrong;
+#endif
+
+// expect: poe: a network of the posterior family sees no modality, or stands for one that does not
+#if CASE == 26
+struct ForThird : Faulty<> {
+  static constexpr Network network(int, int i) { return {only(i), 2 * i}; }
+};
+Vae<float, Pair, ForThird, SvaeLoss> wrong;
+#endif
+
+// expect: poe: the posterior family has a network that is in no product: it would not learn
+#if CASE == 27
+struct Idle : Faulty<> {
+  static constexpr int networks(int n) { return n + 1; }
+  static constexpr Network network(int n, int i) { return {i < n ? only(i) : all_of(n), i % n}; }
+};
+Vae<float, Pair, Idle, SvaeLoss> wrong;
+#endif
+
+// expect: poe: two networks of the posterior family have the same inputs and stand for the same
+#if CASE == 28
+struct Twins : Faulty<> {
+  static constexpr int networks(int n) { return 2 * n; }
+  static constexpr Network network(int n, int i) { return {only(i % n), i % n}; }
+  static constexpr Alternatives posteriors(int n, Subset s) {
+    Alternatives result;
+    result.add(s | s << n);
+    return result;
+  }
+};
+Vae<float, Pair, Twins, SvaeLoss> wrong;
+#endif
+
+// A batch that ends before the group that shows it.
+// expect: deleted
+#if CASE == 19
+auto wrong() { return given<Left>(Tensor<float, Shape<1, 4, 4>>(2)); }
+#endif

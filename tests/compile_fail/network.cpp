@@ -165,3 +165,14 @@ void record(Tape<float>& tape, Variable<float, Shape<3>> y, std::string text) {
   tape.record(y, [text] {});
 }
 #endif
+
+// A view is kept where its tensor would end.
+// expect: deleted
+#if CASE == 30
+auto view_of_temporary() { return Tensor<float, Shape<3>>(2).view(); }
+#endif
+
+// expect: deleted
+#if CASE == 31
+View<float, Shape<3>> converted = Tensor<float, Shape<3>>(2);
+#endif

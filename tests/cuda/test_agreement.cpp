@@ -2,6 +2,7 @@
 // The same network, model and evaluation on both devices: values and gradients agree.
 #include <poe/eval/accuracy.hpp>
 #include <poe/eval/classifier.hpp>
+#include <poe/eval/encode.hpp>
 #include <poe/eval/importance.hpp>
 #include <poe/optim/learner_cuda.hpp>
 
@@ -127,6 +128,34 @@ TEMPLATE_TEST_CASE("every layer on two samples", "[small]", Plain1, Images, Pool
                                       last_bits);
 }
 
+TEST_CASE("what is not a number passes the ReLUs that products apply") {
+  const auto check = []<class L, class S, class T>(L, S, T) {
+    using N = Net<S, L, Relu, Flatten>;
+    const auto description = describe<N, T>("net");
+    Buffer<T> initial(description.parameter_size);
+    initialise<T>({initial.data(), initial.size()}, description.parameters, 5);
+    Buffer<T, Cuda> parameters(initial.size());
+    cuda::upload(parameters.data(), initial.data(), initial.size() * sizeof(T), nullptr);
+    Tensor<T, S> x(3);
+    for (T& v : x.row(1)) v = std::numeric_limits<T>::quiet_NaN();
+    Tape<T, Cuda> tape;
+    Context<T, Cuda> ctx{.tape = tape, .parameters = parameters.data()};
+    Cursor<T, Cuda> cursor{ctx};
+    const auto y = N::forward(cursor, tape.constant(to_device(ctx, x.view())));
+    const auto out = to_host(ctx, y);
+    for (std::size_t i = 0; i < y.count(); ++i)
+      REQUIRE(std::isnan(out.data[i]) == (i * 3 / y.count() == 1));
+  };
+  const auto both = [&](auto number) {
+    check(Linear<20>{}, Shape<9>{}, number);
+    check(Linear<3>{}, Shape<700>{}, number);  // a sum in parts
+    check(Conv2d<5, kernel(3).pad(1)>{}, Shape<2, 4, 6>{}, number);
+    check(ConvTranspose2d<5, kernel(3).stride(2)>{}, Shape<3, 4, 2>{}, number);
+  };
+  both(float{});
+  both(double{});
+}
+
 // Long sums: batch normalisation and the gradients of weights add up parts.
 TEST_CASE("a training batch in float") {
   constexpr int rows = 100, positions = rows * 8 * 8;
@@ -137,7 +166,7 @@ TEST_CASE("a training batch in float") {
   require_same_pass<Long, float>(rows, Mode::evaluate, false, tolerance);
 }
 
-TEST_CASE("completions, prior samples and log-likelihoods agree") {
+TEST_CASE("completions, codes, prior samples and log-likelihoods agree") {
   using Small2 = Small<Top, Bottom>;
   const Svae<float, Small2, SmallHead, Cpu> cpu_model(VaeOptions::paper());
   const Svae<float, Small2, SmallHead, Cuda> model(VaeOptions::paper());
@@ -150,6 +179,10 @@ TEST_CASE("completions, prior samples and log-likelihoods agree") {
     const auto b = complete(model, gpu, batch.group, given, noise);
     require_close(numbers(std::get<1>(b).data(), std::get<1>(b).flat().size()),
                   numbers(std::get<1>(a).data(), std::get<1>(a).flat().size()), 1e-5);
+    const auto ea = encode(cpu_model, cpu, batch.group, given);
+    const auto eb = encode(model, gpu, batch.group, given);
+    require_close(eb.at(0).location.flat(), ea.at(0).location.flat(), 1e-5);
+    require_close(eb.at(0).scale.flat(), ea.at(0).scale.flat(), 1e-5);
     const auto la = importance_log_likelihood(cpu_model, cpu, batch.group, given, 0b11, 7, noise);
     const auto lb = importance_log_likelihood(model, gpu, batch.group, given, 0b11, 7, noise);
     require_close(lb.samples, la.samples, 1e-5);

@@ -101,6 +101,24 @@ TEMPLATE_TEST_CASE("functions and their gradients", "", float, double) {
     }
 }
 
+TEMPLATE_TEST_CASE("NaN stays NaN", "", float, double) {
+  using T = TestType;
+  On on;
+  auto x = normals<T>(9, 1);
+  x[0] = x[6] = std::numeric_limits<T>::quiet_NaN();
+  const OnDevice<T> values(x);
+  const auto check = [&]<class F>(F) {
+    OnDevice<T> result(x.size());
+    poe::map_values<F>(x.size(), values.data(), result.data(), on);
+    const auto y = result.read(on);
+    for (std::size_t i = 0; i < y.size(); ++i) REQUIRE(std::isnan(y[i]) == (i == 0 || i == 6));
+  };
+  check(poe::ReluFunction{});
+  check(poe::EluFunction{});
+  check(poe::SigmoidFunction{});
+  check(poe::SoftplusFunction{});
+}
+
 TEMPLATE_TEST_CASE("a grid that is smaller than its array", "", float, double) {
   check_function<Relu, TestType>(large, {0, 0, 0, 0});
   check_function<Relu, TestType>(large, {0, 1, 0, 0});

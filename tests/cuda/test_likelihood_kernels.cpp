@@ -92,6 +92,13 @@ RowResult reference(const Case& c, const T* parameters, const T* x) {
       r.log_p.add(-0.5 * std::log(2 * std::acos(-1.0)));
       g.add(v / (s * s));
       g.add(-t / (s * s));
+    } else if (c.spec.kind == LikelihoodSpec::laplace_pixels) {
+      const double p = 1 / (1 + std::exp(-t));
+      const double kept = std::min(std::max(p, c.spec.margin), 1 - c.spec.margin);
+      r.log_p.add(-std::abs(v - kept) / s);
+      r.log_p.add(-std::log(2 * s));
+      r.log_p.scale += 1 / s;  // p itself is rounded
+      g.add(kept == p ? (v > p ? 1 : -1) * p * (1 - p) / s : 0.0);
     } else {
       r.log_p.add(-std::abs(v - t) / s);
       r.log_p.add(-std::log(2 * s));
@@ -114,7 +121,8 @@ struct Inputs {
     row_weights = poe::test::normals<T>(rows, 3);
     before = poe::test::normals<T>(rows * parameters, 4);
     for (std::size_t i = 0; i < x.size(); ++i) {
-      if (c.spec.kind == LikelihoodSpec::bernoulli)  // black, white and grey
+      if (c.spec.kind == LikelihoodSpec::bernoulli ||
+          c.spec.kind == LikelihoodSpec::laplace_pixels)  // black, white and grey
         x[i] = i % 3 == 0 ? T(0) : (i % 3 == 1 ? T(1) : T(0.25));
       if (c.spec.kind == LikelihoodSpec::laplace && i % 7 == 0) x[i] = decoded[i];
       if (c.spec.kind == LikelihoodSpec::categorical)
@@ -237,13 +245,15 @@ void check(const Case& c) {
 const LikelihoodSpec bernoulli{LikelihoodSpec::bernoulli, 1, -1};
 const LikelihoodSpec normal{LikelihoodSpec::normal, 0.75, -1};
 const LikelihoodSpec laplace{LikelihoodSpec::laplace, 0.6, -1};
+// Wide margins, so that some of the means reach them.
+const LikelihoodSpec pixels{LikelihoodSpec::laplace_pixels, 0.75, -1, 0.1};
 const LikelihoodSpec categorical{LikelihoodSpec::categorical, 1, -1};
 
 }  // namespace
 
 // Rows of up to 32, up to 128 and more packs, of 16 bytes and of one number.
 TEMPLATE_TEST_CASE("rows of independent elements are scored", "[cuda]", float, double) {
-  for (const LikelihoodSpec& spec : {bernoulli, normal, laplace})
+  for (const LikelihoodSpec& spec : {bernoulli, normal, laplace, pixels})
     for (const int size : {1, 31, 32, 33, 100, 128, 129, 392, 784, 1009, 3072}) {
       Case c;
       c.spec = spec;
@@ -253,7 +263,7 @@ TEMPLATE_TEST_CASE("rows of independent elements are scored", "[cuda]", float, d
 }
 
 TEMPLATE_TEST_CASE("values, gradients and weights are optional", "[cuda]", float, double) {
-  for (const LikelihoodSpec& spec : {bernoulli, normal, laplace, categorical})
+  for (const LikelihoodSpec& spec : {bernoulli, normal, laplace, pixels, categorical})
     for (const bool log_p : {true, false})
       for (const auto gradient : {Case::none, Case::overwrite, Case::accumulate})
         for (const bool row_weights : {false, true}) {

@@ -44,7 +44,7 @@ TEST_CASE("100 steps on the device give the losses and terms of the CPU") {
   SECTION("VAEVAE") { compare(SmallVaevae<Cpu>(preset), SmallVaevae<Cuda>(preset)); }
 }
 
-TEST_CASE("a graph gives the same bytes as launches one by one, in any order of its branches") {
+TEST_CASE("a graph gives the same bytes as launches one by one, in any order of their branches") {
   const SmallSvae<Cuda> model(VaeOptions::paper());
   const auto supervision = options(0.5).supervision;
   const Outcome eager = train(model, supervision, 12, {.use_graphs = false});
@@ -52,6 +52,7 @@ TEST_CASE("a graph gives the same bytes as launches one by one, in any order of 
   tests::for_each_order([&](const std::string& order) {
     INFO("order: " << order);
     require_same(train(model, supervision, 12), eager);
+    require_same(train(model, supervision, 12, {.use_graphs = false}), eager);
   });
 }
 
@@ -65,10 +66,12 @@ TEST_CASE("looking at the loss changes nothing") {
 }
 
 TEST_CASE("a run on the device that was stopped and taken up again ends with the same bytes") {
+  const bool amsgrad = GENERATE(false, true);
   const SmallSvae<Cuda> model(VaeOptions::paper());
   const Directory whole, stopped;
   const auto run = [&](const std::filesystem::path& out, int epochs, bool resume) {
     Learner<float, Cuda> learner(model.description(), 11);
+    learner.adam.amsgrad = amsgrad;
     TrainOptions o = options(0.4, out);
     o.epochs = epochs;
     Trainer<SmallSvae<Cuda>> trainer(model, learner, data(), o);
@@ -211,6 +214,18 @@ TEST_CASE("what happens between two steps changes what it should, and nothing el
     both([](auto&, auto& learner, auto&) { learner.adam.learning_rate = 0.05; });
     steps(7);
   }
+  SECTION("the kind of Adam") {
+    both([](auto&, auto& learner, auto&) {
+      learner.adam.learning_rate = 0.05;
+      learner.adam.amsgrad = true;
+    });
+    steps(7);
+    const auto moments = [](auto& learner) {
+      const auto& largest = learner.state().largest_second_moment;
+      return std::vector<float>(largest.begin(), largest.end());
+    };
+    poe::test::require_close(moments(gpu), moments(cpu), 1e-3);
+  }
   SECTION("the parameters") {
     both([](auto&, auto& learner, auto&) { learner.state().parameters[3] += 0.5F; });
     steps(7);
@@ -242,4 +257,68 @@ TEST_CASE("what happens between two steps changes what it should, and nothing el
     });
     steps(7);
   }
+}
+
+TEST_CASE("graphs may be switched off and on between steps") {
+  const SmallSvae<Cuda> model(VaeOptions::paper());
+  const auto supervision = options(0.5).supervision;
+  const Outcome eager = train(model, supervision, 24, {.use_graphs = false});
+  Learner<float, Cuda> learner(model.description(), 11);
+  learner.adam.learning_rate = 2e-3;
+  Streams streams(samples, supervision, Random{11, 1, 0});
+  Steps<SmallSvae<Cuda>> run(model, learner, data(), streams, 11);
+  std::vector<double> losses;
+  for (int s = 0; s < 24; ++s) {
+    run.use_graphs = s < 10 || (s >= 14 && s % 3 != 0);
+    run.step();
+    losses.push_back(run.loss());
+  }
+  REQUIRE(losses == eager.losses);
+  REQUIRE(same_bytes(parameters_of(learner), eager.parameters));
+}
+
+TEST_CASE("sums of more terms than a loss can have are refused, and nothing is changed") {
+  const SmallSvae<Cuda> model(VaeOptions::paper());
+  Learner<float, Cuda> learner(model.description(), 11);
+  Streams streams(samples, options(1).supervision, Random{11, 1, 0});
+  Steps<SmallSvae<Cuda>> run(model, learner, data(), streams, 11);
+  run.step();
+  const double loss = run.loss();
+  const std::size_t terms = run.terms().rows().size();
+  TermTable many;
+  many.rows().resize(1025);
+  REQUIRE_THROWS_WITH(run.restore(many, 1), "a loss of at most 1024 terms, got 1025");
+  REQUIRE(run.loss() == loss);
+  REQUIRE(run.terms().rows().size() == terms);
+  many.rows().resize(1024);
+  REQUIRE_NOTHROW(run.restore(many, 1));
+}
+
+TEST_CASE("a pass that throws on a branch leaves the learner on its own stream") {
+  const SmallSvae<Cuda> model(VaeOptions::paper());
+  Learner<float, Cuda> learner(model.description(), 11), untouched(model.description(), 11);
+  const cuda::Stream own = learner.stream();
+  const auto step = [&](Learner<float, Cuda>& l, bool bad) {
+    l.step(Random{11, 9, 1}, [&](Context<float, Cuda>& ctx) {
+      const auto group = poe::detail::to_device<SmallSvae<Cuda>>(ctx, data().slice(0, 5));
+      ctx.tape.parallel(2, [&](int branch) {
+        REQUIRE(l.stream() == (&l == &learner ? own : l.stream()));
+        if (bad && branch == 1) fail("bad data");
+      });
+      model.loss(ctx, {&group, 1});
+    });
+  };
+  const auto evaluate = [&] {
+    learner.evaluate(Random{1, 2, 0}, [&](Context<float, Cuda>& ctx) {
+      ctx.tape.parallel(2, [&](int branch) {
+        if (branch == 1) fail("bad data");
+      });
+    });
+  };
+  SECTION("in a step") { REQUIRE_THROWS_WITH(step(learner, true), "bad data"); }
+  SECTION("in an evaluation") { REQUIRE_THROWS_WITH(evaluate(), "bad data"); }
+  REQUIRE(learner.stream() == own);
+  step(learner, false);
+  step(untouched, false);
+  REQUIRE(same_bytes(parameters_of(learner), parameters_of(untouched)));
 }

@@ -17,6 +17,9 @@ enum class Order { forward, reverse, random, warp_first };
 struct Config {
   Order order = Order::forward;
   std::uint64_t seed = 1;  // of the random choices; each launch starts from it
+  /// Work of streams is not run at once but when the host waits for it, and what other streams have
+  /// to do before or after it in that order: this shows an event that is missing, or a wait.
+  bool late = false;
 };
 
 /// What the next launch does.

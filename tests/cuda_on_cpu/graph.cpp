@@ -43,10 +43,15 @@ void refuse_in_capture(cuda::Stream stream, const char* call) {
 void enqueue(cuda::Stream stream, const char* call, std::function<void()> work) {
   if (stream == nullptr) {  // the stream that no other work overlaps: never captured
     refuse_while_capturing(call);
+    finish_all();
     return work();
   }
   streams().check(stream, call);
-  if (!stream->capture) return work();
+  if (!stream->capture && config().late) return put_off(stream, std::move(work));
+  if (!stream->capture) {
+    finish_all();
+    return work();
+  }
   std::vector<Node>& nodes = stream->capture->nodes;
   nodes.push_back({std::move(work), std::exchange(stream->tail, {nodes.size()})});
 }
@@ -135,8 +140,11 @@ void launch(Graph graph, Stream stream) {
   graphs().check(graph, "launch");
   streams().check(stream, "launch");
   if (!stream->capture) {
-    const DeviceAccess access;
-    return harness::run(graph->nodes);
+    enqueue(stream, "launch", [nodes = graph->nodes] {
+      const DeviceAccess access;
+      harness::run(nodes);
+    });
+    return;
   }
   // Inside another capture its nodes follow what the stream waits for, and all come before the
   // next.

@@ -8,8 +8,8 @@
 //
 // One thread of the host may use it. Blocks run one after the other, so a block that waits for
 // another one never ends. Not seen here: speed, memory order beyond barriers and fences, 32-bit
-// overflow at sizes that no test has, the last bits of fast functions, missing events between
-// streams that are not being captured.
+// overflow at sizes that no test has, the last bits of fast functions; with Config::late not set,
+// missing events between streams that are not being captured.
 #pragma once
 
 #include <cstddef>

@@ -94,6 +94,7 @@ void* allocate(std::size_t bytes) {
 void release(void* memory) noexcept {
   if (!memory) return;
   spoil_captures("release");
+  finish_all();
   const auto piece = pieces().find(number(memory));
   if (piece == pieces().end()) {
     fmt::print(stderr, "CUDA harness: release: {} is no live piece of device memory\n", memory);

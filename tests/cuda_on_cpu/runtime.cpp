@@ -70,6 +70,7 @@ void download(void* host, const void* device, std::size_t bytes, Stream stream) 
   expect_on_device(device, bytes, "download");
   expect_on_host(host, bytes, "download");
   refuse_in_capture(stream, "download");
+  synchronise(stream);
   const DeviceAccess access;
   if (bytes > 0) std::memcpy(host, device, bytes);
 }
@@ -111,7 +112,13 @@ void destroy(Stream stream) noexcept {
 }
 void destroy(Event event) noexcept { events().destroy(event); }
 
-void synchronise(Stream stream) { refuse_in_capture(stream, "synchronise"); }
+void synchronise(Stream stream) {
+  refuse_in_capture(stream, "synchronise");
+  if (stream != nullptr)
+    finish(stream->late);
+  else
+    finish_all();
+}
 
 void record(Event event, Stream stream) {
   events().check(event, "record");
@@ -119,13 +126,17 @@ void record(Event event, Stream stream) {
   event->recorded = true;
   event->capture = stream->capture;
   event->nodes = stream->tail;
+  event->late = stream->late;
   event->time = std::chrono::steady_clock::now();
 }
 
 void wait(Stream stream, Event event) {
   streams().check(stream, "wait");
   events().check(event, "wait");
-  if (!stream->capture && !event->capture) return;  // what it stands for has run
+  if (!stream->capture && !event->capture) {
+    stream->late.insert(stream->late.end(), event->late.begin(), event->late.end());
+    return;
+  }
   expect(event->capture != nullptr,
          "CUDA harness: wait: a stream that is being captured waits for an event that was not "
          "recorded in this capture");

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // What the parts of the harness's runtime share: include/poe/cuda/runtime.hpp on the CPU.
 //
-// Work runs at once, except in a stream that is being captured: there it becomes a node of a graph
-// that knows which nodes it waits for, and a launched graph runs in the order of the configuration,
-// so an edge that is missing shows as a wrong result under some order.
+// In a stream that is being captured, work becomes a node of a graph that knows which nodes it
+// waits for, and a launched graph runs in the order of the configuration, so an edge that is
+// missing shows as a wrong result under some order. Other work runs at once, or with Config::late
+// in the same way as a graph, when the host waits for it: all that the host did not wait for is
+// left.
 #pragma once
 
 #include <chrono>
@@ -32,7 +34,13 @@ struct Capture {
 /// Runs the nodes in an order that their edges allow.
 void run(const std::vector<Node>& nodes);
 
-/// Runs `work`, or notes it down if the stream is being captured.
+/// Lets `work` wait for what its stream waits for, until somebody wants it.
+void put_off(cuda::Stream stream, std::function<void()> work);
+/// Runs the work with these numbers, and all that it waits for.
+void finish(std::vector<std::size_t> wanted);
+void finish_all();
+
+/// Runs `work` or puts it off, or notes it down if the stream is being captured.
 void enqueue(cuda::Stream stream, const char* call, std::function<void()> work);
 
 /// Fails if any stream is being captured, and the capture fails with it.
@@ -45,8 +53,9 @@ void spoil_captures(const char* call) noexcept;
 namespace poe::cuda {
 
 struct StreamHandle {
-  std::shared_ptr<harness::Capture> capture;  // null: work runs at once
-  std::vector<std::size_t> tail;              // what the next node waits for
+  std::shared_ptr<harness::Capture> capture;  // null: work is to be run
+  std::vector<std::size_t> tail;              // what the next node of the capture waits for
+  std::vector<std::size_t> late;              // what its next work waits for that is put off
 };
 
 struct EventHandle {
@@ -54,7 +63,8 @@ struct EventHandle {
   bool recorded = false;
   std::chrono::steady_clock::time_point time;
   std::shared_ptr<harness::Capture> capture;  // in which it was recorded
-  std::vector<std::size_t> nodes;             // that it stands for
+  std::vector<std::size_t> nodes;             // that it stands for there
+  std::vector<std::size_t> late;              // that it stands for otherwise
 };
 
 struct GraphHandle {

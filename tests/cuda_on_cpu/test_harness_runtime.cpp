@@ -147,6 +147,69 @@ TEST_CASE("without a capture work runs at once, and events know the time") {
   CHECK_THROWS_WITH(cuda::milliseconds(begin, untimed), Contains("to order streams only"));
 }
 
+/// x + 10 x by two streams that are not being captured. `missing` leaves one wait out.
+enum class Wait { none, fork, join, host };
+int right_orders_late(Wait missing) {
+  const OwnStream main, side;
+  const OwnEvent forked(cuda::EventUse::order), joined(cuda::EventUse::order);
+  int right = 0;
+  in_every_order([&] {
+    config().late = true;
+    const OnDevice<float> x(std::vector<float>(32, 1.0F), main), y(32);
+    cuda::synchronise(main);
+    put_affine(x.data(), 1, 1, main);
+    cuda::record(forked, main);
+    if (missing != Wait::fork) cuda::wait(side, forked);
+    cuda::copy(y.data(), x.data(), 128, side);
+    put_affine(y.data(), 10, 0, side);
+    cuda::record(joined, side);
+    if (missing == Wait::none || missing == Wait::fork) cuda::wait(main, joined);
+    cuda::launch(axpy<Bug::none>, dim3(1), dim3(32), 0, main, x.data(), y.data(), 1.0F, 32);
+    if (missing == Wait::join) cuda::wait(main, joined);  // after it was needed
+    right += all_are(y, 22, main);
+  });
+  return right;
+}
+
+TEST_CASE("work that is put off runs when the host waits, in every order that events allow") {
+  CHECK(right_orders_late(Wait::none) == 7);
+  CHECK(right_orders_late(Wait::fork) < 7);
+  CHECK(right_orders_late(Wait::join) < 7);
+  CHECK(right_orders_late(Wait::host) == 0);  // what nobody waits for has not run
+  const Config saved = config();
+  config().late = true;
+  const OwnStream stream, other;
+  float* const x = static_cast<float*>(cuda::allocate(128));
+  std::vector<float> host(32, 3.0F);
+  cuda::upload(x, host.data(), 128, stream);
+  host.assign(32, -1.0F);  // the bytes of the call count
+  const OnDevice<float> y(32);
+  const auto has_run = [&] {
+    cuda::download(host.data(), x, 128, other);
+    return host == std::vector<float>(32, 3.0F);
+  };
+  CHECK(!has_run());
+  SECTION("the stream itself") {
+    cuda::synchronise(stream);
+    CHECK(has_run());
+  }
+  SECTION("the stream that no other overlaps") {
+    cuda::synchronise(nullptr);
+    CHECK(has_run());
+  }
+  SECTION("memory that is given back") {
+    cuda::release(cuda::allocate(4));
+    CHECK(has_run());
+  }
+  SECTION("work that is run at once") {
+    config().late = false;
+    cuda::clear(y.data(), 4, other);
+    CHECK(has_run());
+  }
+  config() = saved;
+  cuda::release(x);
+}
+
 TEST_CASE("a graph does nothing until it is launched, and then each time the same") {
   const OwnStream stream;
   const OnDevice<float> x(std::vector<float>(32, 1.0F), stream), y(32);

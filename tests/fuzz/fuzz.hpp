@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -44,7 +45,7 @@ inline std::filesystem::path file_of(std::span<const std::uint8_t> bytes) {
   return fmt::format("/proc/self/fd/{}", fd);
 }
 
-/// A name for a file that a target writes, removed at the end; where there is /dev/shm, in memory.
+/// A name for what a target writes, removed at the end; where there is /dev/shm, in memory.
 struct Scratch {
   std::filesystem::path path;
   Scratch() {
@@ -53,9 +54,38 @@ struct Scratch {
     path = is_directory(memory, ignored) ? memory : std::filesystem::temp_directory_path();
     path /= fmt::format("poe-fuzz-{}", ::getpid());  // no other fuzzer has it
   }
-  ~Scratch() { std::filesystem::remove(path); }
+  ~Scratch() { std::filesystem::remove_all(path); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
+};
+
+/// A folder with the files that the input lists: "== ", the name, a line feed, the content; a line
+/// feed before the next "== " belongs to neither. What no file can be called, or would lie outside
+/// the folder, is passed over.
+struct Folder : Scratch {
+  explicit Folder(std::span<const std::uint8_t> bytes) {
+    constexpr std::string_view mark = "== ";
+    const auto next = fmt::format("\n{}", mark);
+    std::filesystem::create_directory(path);
+    std::string_view rest(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    while (rest.starts_with(mark)) {
+      const std::string_view file = rest.substr(0, rest.find(next));
+      rest.remove_prefix(std::min(rest.size(), file.size() + 1));
+      const std::string_view name = file.substr(0, file.find('\n'));
+      add(name.substr(mark.size()), file.substr(std::min(file.size(), name.size() + 1)));
+    }
+  }
+
+ private:
+  void add(std::string_view name, std::string_view content) const {
+    const auto inside = std::filesystem::path(name).lexically_normal();
+    if (inside.empty() || inside.is_absolute() || *inside.begin() == ".." ||
+        name.find('\0') != name.npos)
+      return;
+    std::error_code ignored;
+    create_directories((path / inside).parent_path(), ignored);
+    std::ofstream(path / inside, std::ios::binary) << content;
+  }
 };
 
 inline std::string content(const std::filesystem::path& path) {

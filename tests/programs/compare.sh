@@ -13,6 +13,24 @@ failures=0
 complain() { echo "FAILED: $*"; failures=$((failures + 1)); }
 has() { grep -qF -- "$2" "$1" || complain "$1 has no '$2'"; }
 
+# well_formed PAGE: every element is closed, where python3 can tell.
+well_formed() {
+  command -v python3 >/dev/null || return 0
+  python3 - "$1" <<'END' || complain "$1 is not well-formed"
+import html.parser, sys
+class Page(html.parser.HTMLParser):
+    open = []
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "img", "link"): self.open.append(tag)
+    def handle_startendtag(self, tag, attributes): pass
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, (tag, self.getpos())
+page = Page()
+page.feed(open(sys.argv[1], encoding="utf-8").read())
+assert not page.open, page.open
+END
+}
+
 # Its figures are functions of model, supervision and seed. It counts its starts, ends as ./how says
 # ("fail" or "wait" for a signal, with the model and the seed that it is about), and leaves a
 # checkpoint when it is interrupted.
@@ -51,7 +69,7 @@ fi
 if [[ -n $resume && -e $out/checkpoint ]]; then touch "$out/went_on"; fi
 printf 'no picture' >"$out/reconstructions.png"
 awk -v m="${#model}" -v s="$supervision" -v k="$seed" 'BEGIN {
-  printf "{\"version\": \"7.8.9\", \"data\": {\"title\": \"<digits>\"}, \"test\": {\"accuracy_all\": %.6f,", 0.05 * m + 0.3 * s + 0.01 * k * k
+  printf "{\"version\": \"7.8.9\", \"data\": {\"title\": \"<digits>\", \"train\": 200}, \"epochs\": 1, \"chance\": {\"accuracy\": 0.1}, \"test\": {\"accuracy_all\": %.6f,", 0.05 * m + 0.3 * s + 0.01 * k * k
   printf "\"log_likelihood\": {\"particles\": 10, \"log_p(a,b)\": {\"mean\": %.6f, \"standard_error\": 0.5}},", -100 * m + 10 * s - k
   printf "\"undefined\": null}}\n"
 }' >"$out/summary.json"
@@ -114,6 +132,10 @@ has results/runs.csv 'svae,0.1,4,finished,0.39,10,-403,0.5'
 
 # --- files that people see ---
 
+has results/index.html 'with 3 seeds: 200 training samples, 1 epoch.</p>'
+grep -q dasharray results/figures/accuracy.svg || complain "no line at what chance reaches"
+! grep -q dasharray results/figures/log_likelihood.svg || complain "a line at a chance that no run knows"
+
 for name in accuracy log_likelihood; do
   head -c 8 "results/figures/$name.png" | cmp -s - <(printf '\x89PNG\r\n\x1a\n') || complain "$name.png is no PNG"
   tail -c 12 "results/figures/$name.png" | grep -qa IEND || complain "$name.png is not whole"
@@ -130,21 +152,7 @@ has results/index.html 'version 7.8.9'
 ! grep -q 'Incomplete' results/index.html || complain "a whole comparison calls itself incomplete"
 ! grep -qE '(src|href)="(https?:|/|\.)' results/index.html || complain "index.html needs other files"
 [[ -z $(grep -o ' id="[^"]*"' results/index.html | sort | uniq -d) ]] || complain "index.html: two elements have one id"
-if command -v python3 >/dev/null; then
-  python3 - results/index.html <<'END' || complain "index.html is not well-formed"
-import html.parser, sys
-class Page(html.parser.HTMLParser):
-    open = []
-    def handle_starttag(self, tag, attributes):
-        if tag not in ("meta", "img", "link"): self.open.append(tag)
-    def handle_startendtag(self, tag, attributes): pass
-    def handle_endtag(self, tag):
-        assert self.open and self.open.pop() == tag, (tag, self.getpos())
-page = Page()
-page.feed(open(sys.argv[1], encoding="utf-8").read())
-assert not page.open, page.open
-END
-fi
+well_formed results/index.html
 
 sweep 0 --models svae,mm --supervision 0.5 --seeds 3 --out level  # dots instead of lines, no deviation
 has level/results.csv 'svae,0.5,accuracy_all,1,0.44,'
@@ -166,9 +174,11 @@ done
 mkdir -p "$out"
 echo "$out" >>starts
 printf 'no picture' >"$out/prior_samples.png"
-printf 'page' >"$out/pairs of 8.html"
-echo "{\"test\": {\"correlation_joint\": -0.0${#model}, \"correlation_image_to_caption\": 0.125,
-  \"correlation_ground_truth\": 0.273, \"correlation_shuffled\": 0.002}}" >"$out/summary.json"
+printf '<!doctype html>\n<p class="made">%s: a <b>red</b> bird &amp; a nest</p>\n' "$model" >"$out/pairs of 8.html"
+echo "{\"test\": {\"correlation_joint\": -0.0${#model}, \"correlation_joint_se\": 0.012,
+  \"correlation_joint_shuffled\": 0.1${#model}, \"correlation_image_to_caption\": 0.125,
+  \"correlation_ground_truth\": 0.273, \"correlation_ground_truth_se\": 0.019,
+  \"correlation_shuffled\": 0.002}}" >"$out/summary.json"
 END
 chmod +x captions
 cat >published.json <<'END'
@@ -189,17 +199,36 @@ cat >expected <<'END'
 | mm | **−0.020** | **−0.020** |
 | *ground truth* | 0.273 | 0.273 |
 | *shuffled* | 0.002 | 0.002 |
+
+**correlation, joint shuffled**
+
+| model | 10 % | 100 % |
+| --- | ---: | ---: |
+| svae | **0.140** | **0.140** |
+| mm | 0.120 | 0.120 |
+| *ground truth* | 0.273 | 0.273 |
+| *shuffled* | 0.002 | 0.002 |
 END
-head -n 9 several/results.md | diff expected - || complain "results.md is not as expected"
+head -n 18 several/results.md | diff expected - || complain "results.md is not as expected"
 ! grep -q 'correlation, shuffled' several/results.md || complain "a reference has a table of its own"
 has several/results.csv 'svae,0.1,correlation_ground_truth,1,0.273,'
+has several/results.csv 'svae,0.1,correlation_joint_se,1,0.012,'
+! grep -q ' se\b' several/results.md || complain "an error has a table of its own"
+! grep -qE '(joint|ground truth) se' several/figures/correlation.svg several/index.html || complain "an error is drawn"
+! grep -q '<th>correlation_joint_se</th>' several/index.html || complain "an error is a figure of the runs"
 has several/index.html '<h1>A &amp; B</h1>'
 has several/index.html '<tr class="others"><th scope="row">table_1</th><td>0.263</td><td></td></tr>'
 has several/index.html 'alt="Prior samples of svae"'
+has several/index.html '<iframe title="Pairs of 8 of svae" sandbox'
+for model in svae mm; do  # each page is within the page, whole and as text
+  has several/index.html "&lt;p class=&quot;made&quot;&gt;$model: a &lt;b&gt;red&lt;/b&gt; bird &amp;amp; a nest&lt;/p&gt;"
+done
+[[ $(grep -c '<iframe' several/index.html) == 2 ]] || complain "expected one page of each model"
+well_formed several/index.html
 has several/index.html '<a href="../shared/svae/0.1/1/pairs%20of%208.html">Pairs of 8</a>'
 trainer=./captions sweep 0 "${captions[@]}" --supervision 1 --out single -- --threads 3
 [[ $(starts) == 4 ]] || complain "a shared run was made twice"
-has single/results.md '| mm | **−0.020** | 0.125 |'
+has single/results.md '| mm | **−0.020** | 0.120 | 0.125 |'
 ! grep -q table_1 single/results.md || complain "what was published of another level is shown"
 [[ ! -e single/svae ]] || complain "--runs: a run lies in --out"
 
@@ -296,7 +325,9 @@ refuse 'svae is there twice' --models svae,svae --out x
 refuse '--seeds' --seeds 1,two --out x
 refuse '--seeds: expected no negative number, got -1' --seeds 1,-1 --out x
 refuse '--jobs' --jobs 0 --out x
-refuse '--colour' --colour red --out x
+refuse 'not expected: --colour red (options of the runs stand after --; --help' --colour red --out x
+refuse '--supervision: expected shares in (0, 1], got 10; 10 % is 0.1' --supervision 10 --out x
+trainer=trainer_beside refuse "'trainer_beside' cannot be run: No such file" --out x
 trainer=./nothing refuse "'./nothing' cannot be run: No such file" --out x
 mkdir -p mine/svae/1/1
 refuse 'compare did not make' "${grid[@]}" --out mine
@@ -304,6 +335,18 @@ echo '{"test": 3}' >results/svae/1/1/summary.json
 refuse 'results/svae/1/1/summary.json' "${grid[@]}" --out results -- --note '<i>"x"</i>'
 [[ ! -e starts ]] || complain "a refused sweep started runs"
 [[ ! -e x ]] || complain "a refused sweep left a directory"
+
+# --- a trainer by its name: on PATH, or beside compare ---
+
+mkdir beside on_path
+cp "$program" beside/compare
+cp trainer beside/trainer_beside
+cp trainer on_path/trainer_on_path
+for name in trainer_beside trainer_on_path; do
+  PATH=$PATH:$work/on_path beside/compare --program "$name" --models svae --supervision 1 --seeds 1 --out "by_$name" >out 2>err ||
+    complain "--program $name: $(cat err)"
+  grep -q '^svae,1,accuracy_all,1,' "by_$name/results.csv" || complain "--program $name: no results"
+done
 
 ((failures == 0)) && echo "all checks passed"
 ((failures == 0))

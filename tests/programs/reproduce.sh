@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # scripts/reproduce with trainers that take no time: data that are missing, runs that are shared, that
-# fail and that go on, and what is written about all of them.
-# usage: reproduce.sh SCRIPT COMPARE
+# fail and that go on, what is written about all of them, and the paper's settings. At last one
+# experiment as it is.
+# usage: reproduce.sh SCRIPT PROGRAMS CACHE
+# PROGRAMS has compare and the trainers, in CACHE oracles are kept.
 set -euo pipefail
 
-script=$(realpath "$1") compare=$(realpath "$2")
+script=$(realpath "$1") real=$(realpath "$2")
+mkdir -p "$3"
+cache=$(realpath "$3")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -14,23 +18,35 @@ failures=0
 complain() { echo "FAILED: $*"; failures=$((failures + 1)); }
 has() { grep -qF -- "$2" "$1" || complain "$1 has no '$2'"; }
 
-# One trainer under the names of four. ./how says what becomes of a program or of a model.
-mkdir programs
-ln -s "$compare" programs/compare
+# One trainer under the names of four. ./how says what becomes of a program or of a model. What it is
+# given must be right: the real program, which refuses wrong options first, then finds no data.
+mkdir programs checked
+ln -s "$real/compare" programs/compare
+export real
 cat >programs/mnist_split <<'END'
 #!/usr/bin/env bash
 set -euo pipefail
 program=${0##*/}
-words="$*"
+words="$*" given=()
 while (($#)); do
   case $1 in
-    --model) model=$2; shift 2 ;;
+    --model) model=$2 given+=("$1" "$2"); shift 2 ;;
     --out) out=$2; shift 2 ;;
-    *) shift ;;
+    --data) shift 2 ;;
+    *) given+=("$1"); shift ;;
   esac
 done
 trap 'exit 130' INT
 echo "$program $words" >>starts
+known=checked/$(sed -E 's/ --(supervision|seed) [^ ]*//g' <<<"$program ${given[*]}")  # once is enough
+if [[ -x $real/$program && ! -e $known ]]; then
+  answer=$("$real/$program" "${given[@]}" --data nowhere --out checked/out 2>&1) || true
+  if ! grep -Eq '^error: (MNIST: no file|CUB: no captions)' <<<"$answer"; then
+    echo "$answer" >&2
+    exit 2
+  fi
+  touch "$known"
+fi
 how=$(cat how 2>/dev/null || true)
 if [[ $how == "refuse $program" ]]; then
   echo "error: <$program> will not" >&2
@@ -72,7 +88,7 @@ all=(--quick --data data --out out)
 # --- two data sets that are not whole: the others are done, and runs are made once for all ---
 
 reproduce 1 "${all[@]}"
-has err 'fig7: Left out: data/svhn has no test_32x32.mat; they are at http://ufldl.stanford.edu/housenumbers.'
+has err 'fig7: Left out: data/svhn has no test_32x32.mat; scripts/get-data svhn gets them.'
 has err 'fig8: Left out: data/cub has no image_features.npy; they are made from the photographs of CUB-200-2011'
 has err 'table1: done'
 has err 'fig6: done'
@@ -120,9 +136,9 @@ cmp out/results.md whole.md || complain "results.md is not what it was"
 reproduce 0 "${all[@]}" --only fig6
 has out/results.md '## Figure 8: CUB captions over supervision'  # what is there stays on the page
 
-reproduce 0 --data data --out own --only fig6 -- --epochs 7 --note x
-has starts '--out own/runs/mnist_split_three/vaevae/0.01/1 --batch 100 --lr 2e-4 --oracle small --limit 2000 --importance-samples 0 --data data --epochs 7 --note x'
-has own/index.html "about the paper. Not the paper's settings alone: every run was given --epochs 7 --note x."
+reproduce 0 --data data --out own --only fig6 -- --epochs 7 --warm-up 1
+has starts '--out own/runs/mnist_split_three/vaevae/0.01/1 --batch 100 --lr 2e-4 --oracle small --limit 2000 --importance-samples 0 --data data --epochs 7 --warm-up 1'
+has own/index.html "about the paper. Not the paper's settings alone: every run was given --epochs 7 --warm-up 1."
 reproduce 0 --data data --out own --only fig7 -- --epochs=7 --lr 1
 has starts 'own/runs/mnist_svhn/mmvae/1/1 --limit 2000 --importance-samples 0 --data data --epochs=7 --lr 1 --objective dreg-looser --expert laplace --learn-prior --particles 2 --batch 128'
 has starts 'own/runs/mnist_svhn/svae/1/1 --batch 256 --limit 2000 --importance-samples 0 --data data --epochs=7 --lr 1'
@@ -135,6 +151,12 @@ has drawn/index.html 'Stand-ins: samples that the programs draw themselves.'
 [[ $(grep -c 'out drawn/.*--data' starts) == 0 ]] || complain "--stand-ins: data were named"
 [[ $(grep -c 'three .*out drawn/' starts) == 6 ]] || complain "one that failed stopped the others"
 rm how
+
+# A trainer refuses what it does not know, and so does the one of these tests.
+reproduce 1 --stand-ins --only fig6 --out misspelt -- --epocs 7
+has err 'error: svae, supervision 1, seed 1: not expected: --epocs 7 '
+reproduce 1 --stand-ins --only fig6 --out misspelt -- --batch few
+has misspelt/index.html '--batch: Value few not in range'
 
 # --- interruption ---
 
@@ -157,10 +179,38 @@ reproduce 0 --only fig6,fig7 --data data --out stopped
 # --- the paper's settings ---
 
 rm -f starts
-reproduce 0 --full --only fig6 --data data --out full
-[[ $(starts) == 54 ]] || complain "expected 2 models, 9 levels, 3 seeds; got $(starts) runs"
-has starts '--model svae --supervision 0.001 --seed 3 --out full/runs/mnist_split_three/svae/0.001/3 --epochs 50 --batch 100 --lr 2e-4 --oracle resnet18 --data data'
+reproduce 0 --full --only table1,fig6,fig7,fig8 --data data --out full --jobs 2
 ! grep -q 'class="missing"' full/index.html || complain "--full: its page warns"
+[[ $(starts) == 354 ]] || complain "expected 30 runs of table 1, 54, 135 and 135 of figures; got $(starts)"
+# values PROGRAM OPTION: what its runs were given
+values() { grep "^$1 " starts | grep -o -- "--$2 [^ ]*" | cut -d' ' -f2 | sort -gru | paste -sd' '; }
+for program in mnist_split_three mnist_svhn cub_captions; do
+  [[ $(values $program supervision) == '1 0.5 0.1 0.05 0.02 0.01 0.005 0.002 0.001' ]] ||
+    complain "$program has the levels $(values $program supervision)"
+  [[ $(values $program seed) == '3 2 1' ]] || complain "$program has the seeds $(values $program seed)"
+done
+[[ $(values mnist_split supervision) == 1 ]] || complain 'table 1 has other levels than 1'
+! grep -Eq -- '--(limit|importance-samples)|--oracle small' starts || complain '--full has settings of --quick'
+# settings PROGRAM MODEL OPTION...: the runs of a model have these options
+settings() {
+  local program=$1 model=$2 option
+  shift 2
+  grep "^$program --model $model .*--out full/runs/$program/$model/" starts >of_model || complain "no runs of $program $model"
+  for option; do
+    ! grep -vqF -- " $option " <(sed 's/$/ /' of_model) || complain "$program $model was trained without $option: $(head -n 1 of_model)"
+  done
+}
+split=('--batch 100' '--lr 2e-4' '--oracle resnet18' '--oracle-training published')
+for model in svae svae-star vaevae vaevae-star vaevae-a mvae jmvae bridge; do
+  settings mnist_split $model '--epochs 200' "${split[@]}"
+done
+settings mnist_split mmvae '--networks mmvae-published' --amsgrad '--select last' '--epochs 200' '--objective elbo-published' '--expert laplace' '--lr 1e-3' '--batch 256'
+for model in svae vaevae; do settings mnist_split_three $model '--epochs 50' "${split[@]}"; done
+settings mnist_svhn svae '--epochs 50' '--batch 256' '--lr 1e-4' '--select coherence_joint' '--oracle-training published'
+for model in vaevae vaevae-star; do settings mnist_svhn $model '--epochs 50' '--batch 256' '--lr 1e-3'; done
+settings mnist_svhn mmvae '--lambda 3.918,1' '--likelihood laplace' --amsgrad '--select last' '--epochs 30' '--batch 128' '--lr 1e-3' '--objective dreg-looser' '--expert laplace' --learn-prior '--particles 30'
+for model in svae vaevae vaevae-star; do settings cub_captions $model '--epochs 200' '--batch 100' '--lr 1e-4' '--select correlation_joint'; done
+settings cub_captions mmvae --amsgrad '--select last' '--epochs 50' '--batch 64' '--lr 1e-3' '--objective dreg-looser' --learn-prior '--particles 50'
 
 # --- wrong input: status 2, nothing made ---
 
@@ -175,9 +225,20 @@ refuse 'unknown option --fast' --fast
 refuse "there is no experiment 'fig5'" --only table1,fig5
 refuse '--jobs: expected' --jobs 0
 refuse '--device: expected' --device tpu
+refuse '--preset: expected' --preset other
 refuse 'exclude each other' --stand-ins --data data
 refuse 'there is no program nowhere/compare' --only fig6 --stand-ins --programs nowhere
 [[ ! -e x ]] || complain "a refused command left a directory"
+
+# --- as it is ---
+
+bash "$script" --programs "$real" --stand-ins --only fig6 --out real -- --oracle-cache "$cache" --epochs 1 --limit 120 >printed 2>err ||
+  complain "a real reproduction failed: $(cat printed err)"
+has real/index.html '6 of 6 runs finished'
+for file in real/fig6/{index.html,results.csv,figures/accuracy.png} real/runs/mnist_split_three/{svae,vaevae}/{1,0.1,0.01}/1/summary.json; do
+  [[ -s $file ]] || complain "a real reproduction left no $file"
+done
+grep -q '"epochs": 1,' real/runs/mnist_split_three/svae/0.1/1/config.json || complain 'the options did not reach the trainer'
 
 ((failures == 0)) && echo "all checks passed"
 ((failures == 0))

@@ -22,6 +22,10 @@ def laplace(x, target, scale):
     return -torch.abs(target - x) / scale - math.log(2.0 * scale)
 
 
+def laplace_pixels(x, target, scale, margin):
+    return laplace(torch.sigmoid(x).clamp(margin, 1.0 - margin), target, scale)
+
+
 def density(record, case, log_p, x, target):
     """y = log p of each row, y_elements = log p of every feature; x is what a decoder gives."""
     record.put(f"{case}.target", target)
@@ -73,6 +77,17 @@ def likelihoods(record):
             f"batch={x.shape[0]} tokens={x.shape[1]} classes={x.shape[2]} "
             "ignore_index=0 reduction=sum over tokens"
         )
+    pixels = [
+        (to_float32(3.0 * record.random(4, 6)), 0.0),
+        # sigmoid(-13.8156) is about 1e-6, the margin
+        (np.array([[40.0, -40.0, 0.0, 14.0], [-14.0, 13.5, -13.5, -900.0]]), 1e-6),
+    ]
+    for i, (x, margin) in enumerate(pixels):
+        grey = record.random(*x.shape, kind="uniform")
+        grey[:, :2] = [0.0, 1.0]
+        case = f"laplace_pixels{i}"
+        density(record, case, lambda x, t: laplace_pixels(x, t, 0.75, margin), x, grey)
+        record.metadata[case] = f"x=logits scale=0.75 margin={margin} target=grey level in [0,1]"
 
 
 def check_golden_numbers():

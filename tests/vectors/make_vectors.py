@@ -17,6 +17,7 @@ import layers
 import likelihoods
 import mixtures
 import models
+import optimizers
 import support
 import zoo
 from recorder import Recorder
@@ -42,6 +43,7 @@ def main():
         "zoo": zoo.zoo_vectors(),
         "mixtures": mixtures.mixture_vectors(),
         "classifiers": classifiers.classifier_vectors(),
+        "optimizers": optimizers.optimizer_vectors(),
     }
     for model in models.MODELS:
         for preset in models.PRESETS:

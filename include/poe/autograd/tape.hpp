@@ -93,6 +93,10 @@ class Tape {
     pass_on(v.count(), data.data, Sink<T>{v.value}, executor_);
     return v;
   }
+  template <class S>
+  Variable<T, S, Device> leaf(const Tensor<T, S, Device>& data) {
+    return leaf(data.view());
+  }
 
   /// The result of an operation: values not yet set; with a gradient if `differentiable` and
   /// recording.

@@ -11,6 +11,7 @@
 #include <memory>
 #include <new>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <poe/core/device.hpp>
@@ -71,6 +72,13 @@ class Buffer {
   explicit Buffer(std::size_t n) : memory_(detail::allocate<Device>(n * sizeof(T))), size_(n) {
     clear();
   }
+  Buffer(Buffer&& from) noexcept
+      : memory_(std::move(from.memory_)), size_(std::exchange(from.size_, 0)) {}
+  Buffer& operator=(Buffer&& from) noexcept {
+    memory_ = std::move(from.memory_);
+    size_ = std::exchange(from.size_, 0);
+    return *this;
+  }
 
   T* data() { return reinterpret_cast<T*>(memory_.get()); }
   const T* data() const { return reinterpret_cast<const T*>(memory_.get()); }
@@ -107,6 +115,7 @@ class BasicArena {
     if (current_ == blocks_.size() || used_ + bytes > blocks_[current_].size) advance(bytes);
     void* p = blocks_[current_].memory.get() + used_;
     used_ += bytes;
+    most_ = std::max(most_, position());
     return static_cast<T*>(p);
   }
 
@@ -122,15 +131,15 @@ class BasicArena {
     used_ = m.used;
   }
 
-  /// Gives back everything. Several blocks (the growth of a first step) become one.
+  /// Gives back everything. Several blocks (the growth of a first step) become one, as large as the
+  /// most that was ever taken at a time.
   void reset() {
-    if (blocks_.size() > 1) {
-      next_size_ = capacity();
-      blocks_.clear();
-      add_block(next_size_);
-    }
     current_ = 0;
     used_ = 0;
+    if (blocks_.size() <= 1) return;
+    blocks_.clear();
+    next_size_ = most_;
+    add_block(most_);
   }
 
   /// Bytes held.
@@ -146,7 +155,13 @@ class BasicArena {
   struct Block {
     detail::Block<Device> memory;
     std::size_t size;
+    std::size_t before = 0;  // bytes that were taken before the first of this block
   };
+
+  /// Bytes that are taken: what they would fill if there were one block.
+  std::size_t position() const {
+    return current_ == blocks_.size() ? 0 : blocks_[current_].before + used_;
+  }
 
   void add_block(std::size_t size) {
     blocks_.push_back({detail::allocate<Device>(size), size});
@@ -154,6 +169,7 @@ class BasicArena {
   }
 
   void advance(std::size_t bytes) {
+    const std::size_t before = position();
     if (current_ < blocks_.size()) ++current_;
     while (current_ < blocks_.size() && blocks_[current_].size < bytes) ++current_;
     if (current_ == blocks_.size()) {
@@ -161,16 +177,26 @@ class BasicArena {
       add_block(next_size_);
       next_size_ *= 2;
     }
+    blocks_[current_].before = before;
     used_ = 0;
   }
 
   std::vector<Block> blocks_;
   std::size_t current_ = 0;
   std::size_t used_ = 0;
+  std::size_t most_ = 0;  // the largest position()
   std::size_t next_size_;
   std::size_t allocations_ = 0;
 };
 using Arena = BasicArena<Cpu>;
+
+/// `count` new objects in the arena.
+template <class A>
+A* take_new(Arena& arena, std::size_t count) {
+  A* const objects = arena.template take<A>(count);
+  for (std::size_t i = 0; i < count; ++i) new (objects + i) A{};
+  return objects;
+}
 
 /// Scratch memory for one scope: rewinds the arena when it ends.
 template <class Device>

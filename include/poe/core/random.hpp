@@ -68,6 +68,16 @@ struct Random {
     return to_unit<T>(bits(element));
   }
 
+  /// Elements 4b .. 4b+3 of the same sequence: for whoever wants all of them.
+  template <class T>
+  POE_HD void uniform_block(std::uint64_t b, T* out) const {
+    const Words r = block(b);
+    out[0] = to_unit<T>(r.x);
+    out[1] = to_unit<T>(r.y);
+    out[2] = to_unit<T>(r.z);
+    out[3] = to_unit<T>(r.w);
+  }
+
   /// Uniform integer in [0, n), by multiplication (Lemire); the bias of at most n / 2^32 is below
   /// what any data set here can show.
   POE_HD constexpr std::uint32_t below(std::uint32_t n, std::uint64_t element) const {

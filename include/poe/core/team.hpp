@@ -34,16 +34,15 @@ class Team {
     partial_.resize(static_cast<std::size_t>(size));
     totals_.resize(static_cast<std::size_t>(size));
     errors_.resize(static_cast<std::size_t>(size));
-    for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { work(rank); });
-  }
-  ~Team() {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
+    threads_.reserve(static_cast<std::size_t>(size - 1));
+    try {
+      for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { work(rank); });
+    } catch (const std::exception& error) {
+      stop();
+      fail("number of threads: {} asked, the system gave {}: {}", size, this->size(), error.what());
     }
-    wake_.notify_all();
-    for (std::thread& t : threads_) t.join();
   }
+  ~Team() { stop(); }
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
@@ -119,6 +118,15 @@ class Team {
     } catch (...) {
       return false;
     }
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& t : threads_) t.join();
   }
 
   void finish(int rank) {

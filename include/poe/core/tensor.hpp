@@ -42,9 +42,9 @@ class Tensor {
   using Sample = S;
 
   Tensor() = default;
-  explicit Tensor(int rows) : buffer_(count(rows)), rows_(rows) {}
+  explicit Tensor(int rows) : buffer_(count(rows)) {}
 
-  int rows() const { return rows_; }
+  int rows() const { return static_cast<int>(buffer_.size() / offset(1)); }
   T* data() { return buffer_.data(); }
   const T* data() const { return buffer_.data(); }
   std::span<T> flat() { return {buffer_.data(), buffer_.size()}; }
@@ -52,8 +52,10 @@ class Tensor {
   std::span<T> row(int n) { return flat().subspan(offset(n), S::size); }
   std::span<const T> row(int n) const { return flat().subspan(offset(n), S::size); }
 
-  View<T, S, Device> view() const { return {buffer_.data(), rows_}; }
-  operator View<T, S, Device>() const { return view(); }
+  View<T, S, Device> view() const& { return {buffer_.data(), rows()}; }
+  operator View<T, S, Device>() const& { return view(); }
+  View<T, S, Device> view() const&& = delete;  // of a temporary, whose memory ends with it
+  operator View<T, S, Device>() const&& = delete;
 
   template <class... Index>
   T& operator()(int n, Index... index) {
@@ -88,23 +90,6 @@ class Tensor {
   }
 
   Buffer<T, Device> buffer_;
-  int rows_ = 0;
 };
-
-/// Copies an image batch from PyTorch's order (N, C, H, W) to channels-last, or back.
-template <class T, class S>
-void from_nchw(const T* nchw, T* out, int rows) {
-  using I = ImageOf<S>;
-  for (int n = 0; n < rows; ++n, nchw += S::size, out += S::size)
-    for (int c = 0; c < I::channels; ++c)
-      for (int p = 0; p < I::pixels; ++p) out[p * I::channels + c] = nchw[c * I::pixels + p];
-}
-template <class T, class S>
-void to_nchw(const T* nhwc, T* out, int rows) {
-  using I = ImageOf<S>;
-  for (int n = 0; n < rows; ++n, nhwc += S::size, out += S::size)
-    for (int c = 0; c < I::channels; ++c)
-      for (int p = 0; p < I::pixels; ++p) out[c * I::pixels + p] = nhwc[p * I::channels + c];
-}
 
 }  // namespace poe

@@ -68,6 +68,8 @@ class Executor<Cuda> {
   /// Scratch memory for the kernels of one operation of the current branch.
   BasicArena<Cuda>& scratch() { return here().scratch; }
   cuda::Stream stream() { return here().stream.get(); }
+  /// The stream of branch 0: where passes begin and end.
+  cuda::Stream first_stream() const { return branches_[0]->stream.get(); }
 
   /// If set, kernels that draw random numbers read the step from here, not from their Random: a
   /// captured step then differs from launch to launch.

@@ -25,6 +25,7 @@ namespace poe {
 struct MatU8 {
   std::vector<int> extents;
   std::vector<std::uint8_t> values;
+  std::string place;  ///< for messages: the file and the byte at which the variable begins
 };
 
 namespace detail {
@@ -120,6 +121,7 @@ std::array<MatU8, N> read_mat(const std::filesystem::path& path, const char* con
            variable.name);
     array.values = detail::read_mat_values(matrix, variable);
     array.extents = std::move(variable.extents);
+    array.place = file.place(at);
   }
   for (std::size_t i = 0; i < N; ++i)
     expect(!arrays[i].extents.empty(), "{}: the file ends; expected a variable {} in it",

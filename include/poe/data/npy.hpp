@@ -6,6 +6,8 @@
 #include <poe/data/array.hpp>
 #include <poe/data/gzip.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -72,9 +74,14 @@ class NpyHeader {
       break;
     }
     expect(has_descr && has_order && shape,
-           "{}: expected 'descr', 'fortran_order' and 'shape', got only some of them", place(0));
-    expect(rest() == "\n", "{}: expected nothing but blanks and a line feed behind the dictionary",
-           place(blank()));
+           "{}: expected 'descr', 'fortran_order' and 'shape', got a dictionary without {}",
+           place(0),
+           !has_descr  ? "'descr'"
+           : has_order ? "'shape'"
+                       : "'fortran_order'");
+    expect(rest() == "\n",
+           "{}: expected nothing but blanks and a line feed behind the dictionary, got {:?}",
+           place(blank()), rest().substr(0, 10));
     return *shape;
   }
 
@@ -101,7 +108,8 @@ class NpyHeader {
   std::string_view quoted() {
     take('\'');
     const std::size_t end = text_.find('\'', at_);
-    expect(end != std::string::npos, "{}: expected the closing quote of a string", place(at_));
+    expect(end != std::string::npos,
+           "{}: expected a string and its closing quote, got the end of the header", place(at_));
     const auto found = std::string_view(text_).substr(at_, end - at_);
     at_ = end + 1;
     return found;
@@ -116,13 +124,15 @@ class NpyHeader {
       const std::size_t where = blank();
       const char* first = text_.data() + at_;
       const auto [end, error] = std::from_chars(first, text_.data() + text_.size(), extent);
-      expect(error == std::errc{}, "{}: expected an extent", place(where));
+      expect(error == std::errc{}, "{}: expected an extent, got {:?}", place(where),
+             rest().substr(0, 10));
       at_ += static_cast<std::size_t>(end - first);
-      expect(extents.size() < 4, "{}: expected at most 4 extents", place(where));
+      expect(extents.size() < 4, "{}: expected at most 4 extents, got another: {}", place(where),
+             extent);
       add_extent(extents, extent, value_bytes, place(where));
       if (take_if(',')) continue;
-      expect(extents.size() > 1, "{}: expected a comma, without which this is no tuple",
-             place(blank()));
+      expect(extents.size() > 1, "{}: expected a comma, without which this is no tuple, got {:?}",
+             place(blank()), rest().substr(0, 1));
       take(')');
       break;
     }
@@ -140,16 +150,20 @@ class NpyHeader {
 inline NpyHeader read_npy_header(ByteReader& file) {
   static constexpr std::array<std::uint8_t, 6> magic{0x93, 'N', 'U', 'M', 'P', 'Y'};
   std::array<std::uint8_t, 8> front{};
-  expect(file.read(front) == front.size() && std::ranges::equal(magic, std::span(front).first(6)),
-         "{}: expected \\x93NUMPY and a version, with which every .npy file begins", file.place(0));
+  const std::size_t got_front = file.read(front);
+  expect(got_front == front.size() && std::ranges::equal(magic, std::span(front).first(6)),
+         "{}: expected 93 4e 55 4d 50 59 (\\x93NUMPY) and a version, with which every .npy file "
+         "begins, got {:02x}",
+         file.place(0), fmt::join(std::span(front).first(got_front), " "));
   const int major = front[6];
   expect((major == 1 || major == 2) && front[7] == 0, "{}: expected version 1.0 or 2.0, got {}.{}",
          file.place(6), major, front[7]);
 
   std::array<std::uint8_t, 4> word{};
   const std::span digits = std::span(word).first(major == 1 ? 2 : 4);
-  expect(file.read(digits) == digits.size(), "{}: expected the length of the header",
-         file.place(8));
+  const std::size_t got_digits = file.read(digits);
+  expect(got_digits == digits.size(), "{}: expected the length of the header in {} bytes, got {}",
+         file.place(8), digits.size(), got_digits);
   const std::size_t size =
       word[0] | std::size_t{word[1]} << 8 | std::size_t{word[2]} << 16 | std::size_t{word[3]} << 24;
   expect(size < std::size_t{1} << 16, "{}: expected a header of less than 64 KiB, got {} bytes",

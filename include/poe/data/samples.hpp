@@ -6,7 +6,6 @@
 #include <poe/core/arena.hpp>
 #include <poe/core/tensor.hpp>
 #include <poe/models/batch.hpp>
-#include <poe/models/decoders.hpp>
 
 #include <algorithm>
 #include <array>

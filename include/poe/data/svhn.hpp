@@ -45,19 +45,19 @@ inline void to_channels_last(std::span<std::uint8_t> pixels) {
 
 /// Reads one file of cropped digits: variables X, uint8 (32, 32, 3, N), and y, uint8 (N, 1), with
 /// the label 10 for the digit 0. Gives colour images of 32 x 32 x 3 and labels from 0 to 9. An
-/// Error names the file, the variable, what was expected and what was got.
+/// Error names the file, the byte at which the variable begins, what was expected and what was got.
 inline Digits read_svhn(const std::filesystem::path& path) {
   auto [x, y] = read_mat(path, {"X", "y"});
   expect(x.extents.size() == 4 && x.extents[0] == 32 && x.extents[1] == 32 && x.extents[2] == 3,
-         "'{}', variable X: expected the extents 32 x 32 x 3 x N, got {}", path.string(),
+         "{}: variable X: expected the extents 32 x 32 x 3 x N, got {}", x.place,
          fmt::join(x.extents, " x "));
   const int rows = x.extents[3];
   expect(y.extents == std::vector<int>{rows, 1},
-         "'{}', variable y: expected the extents {} x 1, a label for each image of X, got {}",
-         path.string(), rows, fmt::join(y.extents, " x "));
+         "{}: variable y: expected the extents {} x 1, a label for each image of X, got {}",
+         y.place, rows, fmt::join(y.extents, " x "));
   for (std::size_t i = 0; i < y.values.size(); ++i) {
     expect(y.values[i] >= 1 && y.values[i] <= 10,
-           "'{}', variable y, element {}: expected a label from 1 to 10, got {}", path.string(), i,
+           "{}: variable y, element {}: expected a label from 1 to 10, got {}", y.place, i,
            y.values[i]);
     y.values[i] = static_cast<std::uint8_t>(y.values[i] % 10);
   }

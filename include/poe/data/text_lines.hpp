@@ -19,23 +19,33 @@
 
 namespace poe::detail {
 
-/// A text file, plain or gzip, cut into lines; the last one need not end. It has less than 1 GiB,
-/// and at most 2^20 lines: a gzip file of a megabyte can hold a thousand times as many empty ones.
+/// What a text file may hold, inflated: a small gzip file can claim a thousand times its size. All
+/// captions of CUB are 10 MB in 117,880 lines, 17 MB as a table.
+inline constexpr std::size_t max_text_bytes = std::size_t{64} << 20;
+inline constexpr std::size_t max_text_lines = std::size_t{1} << 20;
+
+/// A text file, plain or gzip, cut into lines; the last one need not end. It has less than
+/// max_text_bytes, and at most max_text_lines.
 struct TextLines {
   explicit TextLines(const std::filesystem::path& file_path) : path(file_path.string()) {
-    constexpr std::size_t piece = std::size_t{1} << 16, most = std::size_t{1} << 30;
+    constexpr std::size_t piece = std::size_t{1} << 16;
     ByteReader file(file_path);
     std::string text;
     for (std::size_t got = piece; got == piece;) {
       const std::size_t had = text.size();
-      expect(had < most, "'{}': expected a text of less than {} bytes", path, most);
+      expect(had < max_text_bytes,
+             "{}: expected a text of less than {} MiB, got more; if it is the right file, raise "
+             "max_text_bytes in poe/data/text_lines.hpp",
+             file.place(had), max_text_bytes >> 20);
       text.resize(had + piece);
       got = file.read({reinterpret_cast<std::uint8_t*>(text.data()) + had, piece});
       text.resize(had + got);
     }
-    constexpr std::size_t most_lines = std::size_t{1} << 20;
     for (std::string_view rest = text; !rest.empty();) {
-      expect(lines.size() < most_lines, "'{}': expected at most {} lines", path, most_lines);
+      expect(lines.size() < max_text_lines,
+             "{}: expected at most {} lines, got more; if it is the right file, raise "
+             "max_text_lines in poe/data/text_lines.hpp",
+             place(lines.size()), max_text_lines);
       std::string_view line = rest.substr(0, rest.find('\n'));
       rest.remove_prefix(std::min(rest.size(), line.size() + 1));
       if (line.ends_with('\r')) line.remove_suffix(1);

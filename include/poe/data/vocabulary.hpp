@@ -3,6 +3,7 @@
 #pragma once
 
 #include <poe/core/error.hpp>
+#include <poe/data/gzip.hpp>
 
 #include <fmt/format.h>
 
@@ -11,6 +12,7 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <iterator>
 #include <map>
@@ -63,6 +65,10 @@ class Vocabulary {
 
   /// Reads what to_text() wrote, and nothing else; `place` names the file in errors.
   static Vocabulary from_text(std::string_view text, const std::string& place);
+
+  /// Reads a file that holds such a text, plain or gzip, of at most `most_bytes`.
+  static Vocabulary load(const std::filesystem::path& path);
+  static constexpr std::size_t most_bytes = std::size_t{4} << 20;
 
   /// One line for each id, in order: its count, a tab, the word. The count of "<exc>" is that of
   /// all tokens that are not in the vocabulary. The first line names the format.
@@ -194,6 +200,21 @@ inline Vocabulary Vocabulary::from_text(std::string_view text, const std::string
     vocabulary.add(word, count);
   }
   return vocabulary;
+}
+
+inline Vocabulary Vocabulary::load(const std::filesystem::path& path) {
+  constexpr std::size_t piece = std::size_t{1} << 16;
+  ByteReader file(path);
+  std::string text;
+  for (std::size_t got = piece; got == piece;) {
+    const std::size_t had = text.size();
+    text.resize(had + piece);
+    got = file.read({reinterpret_cast<std::uint8_t*>(text.data()) + had, piece});
+    text.resize(had + got);
+    expect(text.size() <= most_bytes, "'{}': expected a vocabulary of at most {} bytes, got more",
+           path.string(), most_bytes);
+  }
+  return from_text(text, fmt::format("'{}'", path.string()));
 }
 
 /// A sentence up to and including its first end; all of it when there is none.

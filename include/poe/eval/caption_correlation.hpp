@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <span>
 #include <utility>
@@ -58,9 +59,41 @@ void for_each_block(const CaptionedFeatures& pairs, Use&& use) {
 
 }  // namespace detail
 
+/// A mean and its standard error.
+struct MeanScore {
+  double mean = 0;
+  double standard_error = 0;  ///< not a number where there are fewer than two clusters
+};
+
+/// The mean of values that may depend on each other within a cluster (the captions of one image),
+/// but not beyond it: SE^2 = G / (G - 1) * sum over clusters (sum over its values (v - mean))^2 /
+/// n^2 with G clusters and n values, which is the usual s^2 / n where each value is a cluster of
+/// its own. `cluster` names that of each value; empty: each has its own. Throws Error for no
+/// values, and for a cluster too few or too many.
+inline MeanScore clustered_mean(std::span<const double> values,
+                                std::span<const std::int32_t> cluster = {}) {
+  expect(!values.empty() && (cluster.empty() || cluster.size() == values.size()),
+         "clustered mean: expected values with a cluster for each, got {} and {}", values.size(),
+         cluster.size());
+  const auto n = static_cast<double>(values.size());
+  MeanScore score;
+  for (const double v : values) score.mean += v;
+  score.mean /= n;
+  std::map<std::int32_t, double> deviation;  // by cluster
+  for (std::size_t i = 0; i < values.size(); ++i)
+    deviation[cluster.empty() ? static_cast<std::int32_t>(i) : cluster[i]] +=
+        values[i] - score.mean;
+  double squares = 0;
+  for (const auto& [of, sum] : deviation) squares += sum * sum;
+  const auto clusters = static_cast<double>(deviation.size());
+  score.standard_error = clusters < 2 ? std::numeric_limits<double>::quiet_NaN()
+                                      : std::sqrt(clusters / (clusters - 1) * squares) / n;
+  return score;
+}
+
 /// What the correlation of captions and images is fitted with.
 struct CaptionCorrelationOptions {
-  int components = 40;
+  int components = 40;  ///< as published
   CcaRidge ridge{};
 };
 
@@ -93,10 +126,41 @@ class CaptionCorrelation {
     return cosines;
   }
 
-  /// Their mean; throws Error when there is no pair.
-  double score(const CaptionedFeatures& pairs) const {
+  /// Their mean; pairs of one `cluster`, which is that of every pair or empty, depend on each
+  /// other. Throws Error when there is no pair.
+  MeanScore score(const CaptionedFeatures& pairs,
+                  std::span<const std::int32_t> cluster = {}) const {
     expect(pairs.captions.rows() > 0, "caption correlation: expected a pair to score");
-    return scores(pairs).mean();
+    const Eigen::VectorXd cosines = scores(pairs);
+    return clustered_mean({cosines.data(), static_cast<std::size_t>(cosines.size())}, cluster);
+  }
+
+  /// What the same captions and images would score if they were put together at random: the mean
+  /// of the result is the mean cosine over all combinations of the caption of one pair with the
+  /// image of another. Element i is a_i + b_i - mean, where a_i is the mean cosine of caption i
+  /// with the images of the others, and b_i that of image i with their captions, so that for
+  /// independent pairs clustered_mean() of the elements has the standard error of that mean (a
+  /// U-statistic, Hoeffding 1948), and of their differences from scores() that of the difference.
+  /// Throws Error for fewer than two pairs.
+  Eigen::VectorXd scores_of_others(const CaptionedFeatures& pairs) const {
+    const Eigen::Index n = pairs.captions.rows(), k = cca_.w_x.cols();
+    expect(n >= 2, "caption correlation: expected at least 2 pairs to exchange, got {}", n);
+    SentenceVectors::Matrix images(n, k), captions(n, k);  // projections of length 1
+    detail::for_each_block(pairs, [&](Eigen::Index first, auto features, auto ids) {
+      const auto project = [&](const auto& rows, const auto& mean, const auto& w, auto& to) {
+        const Eigen::MatrixXd projected = (rows.template cast<double>().rowwise() - mean) * w;
+        to.middleRows(first, rows.rows()) = projected.rowwise().normalized();
+      };
+      project(features, cca_.mean_x, cca_.w_x, images);
+      project(sentences_(ids), cca_.mean_y, cca_.w_y, captions);
+    });
+    const Eigen::VectorXd own = images.cwiseProduct(captions).rowwise().sum();
+    const Eigen::RowVectorXd all_images = images.colwise().sum(), all = captions.colwise().sum();
+    const auto others = static_cast<double>(n - 1);
+    const double mean = (all_images.dot(all) - own.sum()) / (static_cast<double>(n) * others);
+    return ((captions * all_images.transpose() + images * all.transpose() - 2 * own) / others)
+               .array() -
+           mean;
   }
 
  private:

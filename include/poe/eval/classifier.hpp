@@ -19,12 +19,13 @@
 namespace poe {
 
 /// How a classifier is trained: Adam; the learning rate rises linearly over the first `warm_up` of
-/// all steps, then falls to 0 along a half cosine.
+/// all steps, then falls to 0 along a half cosine, or is `constant`.
 struct ClassifierTraining {
   int epochs = 1;
   int batch = 64;
   double learning_rate = 1e-3;  ///< the largest
   double warm_up = 0.2;         ///< share of the steps
+  bool constant = false;        ///< neither warm-up nor cosine
   std::uint64_t seed = 1;       ///< of initial values, order and dropout
   int least_steps = 0;          ///< few images are seen in more epochs, until there are so many
 
@@ -133,6 +134,7 @@ class Classifier {
   }
 
   static double learning_rate(const ClassifierTraining& how, int step, int steps) {
+    if (how.constant) return how.learning_rate;
     const double at = (step + 1.0) / steps;
     if (at < how.warm_up) return how.learning_rate * at / how.warm_up;
     const double way = (at - how.warm_up) / (1 - how.warm_up);

@@ -103,7 +103,7 @@ FilledFigure<GridFigure> reconstruction_grid(const V& model, LearnerOf<V>& learn
   return grid;
 }
 
-/// What the model draws by itself: images from z ~ N(0, I), glued, each with the class that the
+/// What the model draws by itself: images from z ~ p(z), glued, each with the class that the
 /// oracle sees in it as caption.
 template <class V, class Oracle, class Glue = StackRows<>>
 FilledFigure<SamplesFigure> prior_samples(const V& model, LearnerOf<V>& learner, int count,

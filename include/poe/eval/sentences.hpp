@@ -21,6 +21,7 @@ namespace poe {
 class SentenceVectors {
  public:
   using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  static constexpr double published_a = 1e-3;
 
   /// A vector and a count for every id: words (V, d), and how often each occurred in the training
   /// captions, where the count of Vocabulary::unknown is that of all unknown words together.
@@ -33,7 +34,7 @@ class SentenceVectors {
   /// Throws Error for sizes that differ, counts of 0, ids out of range, and numbers that are not
   /// finite.
   SentenceVectors(SampleRows<float> words, std::span<const std::uint64_t> counts,
-                  SampleRows<TokenId> training, double a = 1e-3)
+                  SampleRows<TokenId> training, double a = published_a)
       : table_(weighted(words, counts, a)) {
     expect(training.rows() >= 2, "sentence vectors: expected at least 2 training sentences, got {}",
            training.rows());

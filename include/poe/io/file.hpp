@@ -85,9 +85,16 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
-/// All bytes of a regular file.
+/// What read_file() takes: a log, a report or a list of words has far less, and a file whose size
+/// is only claimed may have anything.
+inline constexpr std::uint64_t max_whole_file_bytes = std::uint64_t{1} << 30;
+
+/// All bytes of a regular file of at most max_whole_file_bytes.
 inline std::string read_file(const std::filesystem::path& path) {
   const InputFile file(path);
+  expect(file.size() <= max_whole_file_bytes,
+         "cannot read '{}' at once: expected at most {} bytes, got {}", file.path(),
+         max_whole_file_bytes, file.size());
   std::string text(file.size(), '\0');
   file.read(0, std::as_writable_bytes(std::span(text)));
   return text;

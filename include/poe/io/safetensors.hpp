@@ -39,13 +39,17 @@ class SafetensorsFile {
   const Metadata& metadata() const { return metadata_; }
   bool contains(std::string_view name) const { return index_.contains(name); }
   const TensorEntry& entry(std::string_view name) const { return entries_[find(name)]; }
+  /// For messages: the file, the byte at which the tensor's data begin, and its name.
+  std::string place(std::string_view name) const {
+    return fmt::format("'{}', byte {}: tensor '{}'", file_.path(), begins_[find(name)], name);
+  }
 
   /// Fills `out`, which has the tensor's type and number of elements, in row-major order.
   template <class T>
   void read(std::string_view name, std::span<T> out) const {
     const std::size_t i = find(name);
     if (entries_[i].dtype != dtype_of<T> || byte_count(entries_[i]) != out.size_bytes())
-      fail("'{}': tensor '{}': expected {} elements of {}, got {}", file_.path(), name, out.size(),
+      fail("{}: expected {} elements of {}, got {}", place(name), out.size(),
            to_string(dtype_of<T>), describe(entries_[i]));
     file_.read(begins_[i], std::as_writable_bytes(out));
   }
@@ -55,8 +59,7 @@ class SafetensorsFile {
   void read(std::string_view name, std::span<const std::int64_t> shape, std::span<T> out) const {
     const TensorEntry expected{std::string(name), {shape.begin(), shape.end()}, dtype_of<T>};
     if (entry(name) != expected)
-      fail("'{}': tensor '{}': expected {}, got {}", file_.path(), name, describe(expected),
-           describe(entry(name)));
+      fail("{}: expected {}, got {}", place(name), describe(expected), describe(entry(name)));
     read(name, out);
   }
 
@@ -73,7 +76,7 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::filesystem::path& path) : file_(path) {
     try {
       const std::uint64_t size = file_.size();
-      if (size < 8) fail("expected a header length of 8 bytes, got a file of {}", size);
+      if (size < 8) fail("byte 0: expected a header length of 8 bytes, got a file of {}", size);
       std::uint64_t length = 0;
       file_.read(0, std::as_writable_bytes(std::span(&length, 1)));
       const std::uint64_t limit = std::min(size - 8, detail::max_header_bytes);
@@ -97,7 +100,8 @@ class SafetensorsFile {
   std::size_t find(std::string_view name) const {
     const auto found = index_.find(name);
     if (found == index_.end())
-      fail("'{}': expected a tensor '{}', got {} others", file_.path(), name, entries_.size());
+      fail("'{}', byte 8: expected a tensor '{}' in the header, got {} others", file_.path(), name,
+           entries_.size());
     return found->second;
   }
 

@@ -119,21 +119,23 @@ inline nlohmann::json parse_shallow_json(std::string_view text) {
   const auto check = [&](int depth, Event event, const Json& value) {
     const auto level = static_cast<std::size_t>(depth);
     if (event == Event::object_start) {
-      expect(level < keys.size(), "expected objects in two levels, got a third");
+      expect(level < keys.size(),
+             "byte 8, the header: expected objects in two levels, got a third");
       keys[level].clear();
     } else if (event == Event::array_start) {
-      expect(level <= keys.size(), "expected arrays of numbers, got an array in an array");
+      expect(level <= keys.size(),
+             "byte 8, the header: expected arrays of numbers, got an array in an array");
     } else if (event == Event::key) {
       const auto& key = value.get_ref<const std::string&>();
       if (!keys[level - 1].insert(key).second)
-        fail("expected every name once, got '{}' twice", key);
+        fail("byte 8, the header: expected every name once, got '{}' twice", key);
     }
     return true;
   };
   try {
     return Json::parse(text, check);
   } catch (const Json::exception& error) {
-    fail("expected a header in JSON, got: {}", error.what());
+    fail("byte 8: expected a header in JSON, got: {}", error.what());
   }
 }
 
@@ -204,22 +206,25 @@ inline SafetensorsHeader parse_header(std::string_view text, std::uint64_t data_
         header.tensors.push_back(parse_tensor(name, value));
       }
     } catch (const Error& error) {
-      fail("'{}': {}", name, error.what());
+      fail("byte 8, the header: '{}': {}", name, error.what());
     }
   }
+  const std::uint64_t data = 8 + text.size();  // where they begin in the file
   std::sort(header.tensors.begin(), header.tensors.end(), [](const auto& a, const auto& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
   std::uint64_t end = 0;
   for (const auto& tensor : header.tensors) {
     if (tensor.begin != end)
-      fail("'{}': expected data that begin where the tensor before ends, at {}, got {}",
-           tensor.entry.name, end, tensor.begin);
+      fail(
+          "byte {}: '{}': expected data_offsets that begin where the tensor before ends, at {}, "
+          "got {}",
+          data + end, tensor.entry.name, end, tensor.begin);
     end = tensor.end;
   }
   if (end != data_bytes)
-    fail("expected {} bytes of data for {} tensors, got {}", end, header.tensors.size(),
-         data_bytes);
+    fail("byte {}: expected {} bytes of data for {} tensors, got {}", data, end,
+         header.tensors.size(), data_bytes);
   return header;
 }
 

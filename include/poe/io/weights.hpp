@@ -57,7 +57,7 @@ void load_weights(const SafetensorsFile& file, const std::string& path,
       expect(file.contains(name),
              "'{}': expected tensor '{}', {}, which is not in the file: weights of another model?",
              path, name, describe(expected));
-      expect(file.entry(name) == expected, "'{}': tensor '{}': expected {}, got {}", path, name,
+      expect(file.entry(name) == expected, "{}: expected {}, got {}", file.place(name),
              describe(expected), describe(file.entry(name)));
     }
   for (const TensorEntry& entry : file.entries()) {
@@ -65,8 +65,8 @@ void load_weights(const SafetensorsFile& file, const std::string& path,
     for (const WeightSection<T>& s : sections)
       for (const ParameterInfo& info : *s.infos)
         known = known || entry.name == s.prefix + info.name;
-    expect(known, "'{}': tensor '{}' belongs to no part of this model: weights of another model?",
-           path, entry.name);
+    expect(known, "{} belongs to no part of this model: weights of another model?",
+           file.place(entry.name));
   }
   for (const WeightSection<T>& s : sections)
     for (const ParameterInfo& info : *s.infos) {

@@ -53,6 +53,27 @@ struct LaplaceElement {
   }
 };
 
+/// Laplace(p, scale) of a pixel, where p is the sigmoid of the logit t, kept within [margin, 1 -
+/// margin]. The derivative is 0 where x = p, and where p had to be kept.
+template <class T>
+struct LaplacePixelElement {
+  T inverse, constant, least, most;
+  LaplacePixelElement(double scale, double margin)
+      : inverse(static_cast<T>(1 / scale)),
+        constant(static_cast<T>(std::log(2 * scale))),
+        least(static_cast<T>(margin)),
+        most(static_cast<T>(1 - margin)) {}
+
+  POE_HD T kept(T p) const { return p < least ? least : (p > most ? most : p); }
+  POE_HD Scored<T> operator()(T t, T x) const {
+    const T e = math::exp(-math::abs(t)), s = T(1) / (T(1) + e);
+    const T p = t >= T(0) ? s : e * s;
+    const T d = x - kept(p);
+    const T by_mean = d > T(0) ? inverse : (d < T(0) ? -inverse : T(0));
+    return {-math::abs(d) * inverse - constant, kept(p) == p ? by_mean * e * s * s : T(0)};
+  }
+};
+
 /// Whether x is the number of one of `classes` classes: whole, and in [0, classes).
 template <class T>
 POE_HD bool is_class(T x, int classes) {

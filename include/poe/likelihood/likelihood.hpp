@@ -106,6 +106,30 @@ struct Laplace : FixedScale<Numerator, Denominator> {
   }
 };
 
+/// Independent pixels, Laplace(p, Numerator / Denominator), from the logits of their means p: those
+/// are in [0, 1], as Bernoulli's, or in [Margin, 1 - Margin] where a Margin is given, in
+/// millionths.
+template <int Numerator = 1, int Denominator = 1, int Margin = 0>
+struct LaplacePixels {
+  static_assert(Margin >= 0 && Margin < 500000,
+                "poe: a margin, in millionths, is less than a half");
+  static constexpr const char* name = "laplace-pixels";
+  static constexpr LikelihoodSpec spec{
+      LikelihoodSpec::laplace_pixels, FixedScale<Numerator, Denominator>::scale, -1, Margin * 1e-6};
+  static constexpr bool fits(int size, int parameters) { return parameters == size; }
+
+  template <class T>
+  static T row(const T* logits, const T* x, int size, int, T* slope) {
+    return detail::sum_elements(LaplacePixelElement<T>(spec.scale, spec.margin), logits, x, size,
+                                slope);
+  }
+  template <class T>
+  static void mean(const T* logits, int, int parameters, T* out) {
+    const LaplacePixelElement<T> element(spec.scale, spec.margin);
+    for (int i = 0; i < parameters; ++i) out[i] = element.kept(math::sigmoid(logits[i]));
+  }
+};
+
 /// Class ids (whole numbers held in T) from logits: (N) ids, (N * Classes) logits. Positions whose
 /// id is `Ignore` contribute exactly 0 and get zero gradient.
 template <int Ignore = -1>

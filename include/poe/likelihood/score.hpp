@@ -11,9 +11,10 @@ namespace poe {
 
 /// A likelihood as plain numbers, for kernels: types do not reach them.
 struct LikelihoodSpec {
-  enum Kind { bernoulli, normal, laplace, categorical } kind = bernoulli;
-  double scale = 1;  // of normal and laplace
-  int ignore = -1;   // categorical: the id that is not scored
+  enum Kind { bernoulli, normal, laplace, laplace_pixels, categorical } kind = bernoulli;
+  double scale = 1;   // of normal, laplace and laplace_pixels
+  int ignore = -1;    // categorical: the id that is not scored
+  double margin = 0;  // laplace_pixels: means lie in [margin, 1 - margin]
 };
 
 /// Observed samples that belong to consecutive rows of decoded parameters. The gradient of row r of

@@ -38,13 +38,9 @@ struct Group {
     Group part = *this;
     part.rows = count;
     part.first_row = first_row + first;
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      ((contains(observed, static_cast<int>(I))
-            ? void(std::get<I>(part.x) = std::get<I>(x).slice(first, count))
-            : void()),
-       ...);
-    }
-    (std::make_index_sequence<static_cast<std::size_t>(M::count)>{});
+    each_index<M::count>([&]<int I>(std::integral_constant<int, I>) {
+      if (contains(observed, I)) std::get<I>(part.x) = std::get<I>(x).slice(first, count);
+    });
     return part;
   }
 };
@@ -62,6 +58,8 @@ template <class Tag, class T, class S, class D>
 Given<Tag, T, S, D> given(const Tensor<T, S, D>& x) {
   return {x.view()};
 }
+template <class Tag, class T, class S, class D>
+Given<Tag, T, S, D> given(const Tensor<T, S, D>&& x) = delete;  // its memory ends with it
 
 /// A loader's batch in which exactly the given modalities were observed:
 ///   observe<float, Digit>(0, given<Top>(tops), given<Bottom>(bottoms)).

@@ -6,15 +6,9 @@
 #include <poe/likelihood/likelihood.hpp>
 #include <poe/models/batch.hpp>
 #include <poe/models/group_plan.hpp>
+#include <poe/models/loss_report.hpp>
 
 namespace poe {
-
-/// Calls f(std::integral_constant<int, I>) for I = 0 .. n-1.
-template <int n, class F>
-void each_index(F&& f) {
-  [&]<int... I>(std::integer_sequence<int, I...>) { (f(std::integral_constant<int, I>{}), ...); }
-  (std::make_integer_sequence<int, n>{});
-}
 
 /// Where a network's parameters and running statistics begin in the flat buffers.
 struct NetworkPlace {

@@ -5,8 +5,6 @@
 #include <poe/gaussian/fusion.hpp>
 #include <poe/models/objective.hpp>
 #include <poe/models/posterior.hpp>
-#include <poe/models/term_value.hpp>
-#include <poe/ops/terms.hpp>
 
 namespace poe {
 
@@ -17,49 +15,6 @@ struct Encoded {
   Expert* experts = nullptr;
   std::size_t count = 0;
   std::span<const Expert> outputs() const { return {experts, count}; }
-};
-
-/// `count` new objects in the arena.
-template <class A>
-A* take_new(Arena& arena, std::size_t count) {
-  A* const objects = arena.template take<A>(count);
-  for (std::size_t i = 0; i < count; ++i) new (objects + i) A{};
-  return objects;
-}
-
-/// What a loss reports: the values, and the sums that are still to be taken.
-template <class T>
-struct LossReport {
-  std::span<TermValue> values;
-  TermPart<T>* parts = nullptr;
-  std::size_t part_count = 0;
-
-  void add(const TermPart<T>& part) { parts[part_count++] = part; }
-  /// Weight of one number of a value in the loss.
-  T weight(int slot) const {
-    const TermValue& v = values[static_cast<std::size_t>(slot)];
-    return v.total == 0 ? T(0) : static_cast<T>(v.weight / v.total);
-  }
-
-  /// Takes the sums, and sets the gradients of the parts that have one. -> the values; on the GPU,
-  /// values and device memory of sums.
-  auto sum(Context<T, Cpu>& ctx, const WarmUp& warm_up) const -> std::span<const TermValue> {
-    const double* const sums = sum_parts(ctx, warm_up);
-    for (std::size_t i = 0; i < values.size(); ++i) values[i].sum = sums[i];
-    return values;
-  }
-  auto sum(Context<T, Cuda>& ctx, const WarmUp& warm_up) const -> DeviceTerms {
-    return {values, sum_parts(ctx, warm_up)};
-  }
-
- private:
-  template <class D>
-  const double* sum_parts(Context<T, D>& ctx, const WarmUp& warm_up) const {
-    double* const sums = ctx.template take_values<double>(values.size());
-    sum_terms<T>({parts, part_count}, static_cast<int>(values.size()), sums, warm_up,
-                 ctx.executor());
-    return sums;
-  }
 };
 
 /// The plan of one group. Its arrays lie in the arena.

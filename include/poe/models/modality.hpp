@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include <poe/nn/layers.hpp>
 
@@ -54,6 +55,13 @@ struct Modalities {
     return names[i];
   }
 };
+
+/// Calls f(std::integral_constant<int, I>) for I = 0 .. n-1.
+template <int n, class F>
+void each_index(F&& f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) { (f(std::integral_constant<int, I>{}), ...); }
+  (std::make_integer_sequence<int, n>{});
+}
 
 /// A set of modalities: bit i stands for modality i.
 using Subset = std::uint32_t;

@@ -152,15 +152,14 @@ class TermLoss {
   /// reconstructed.
   std::uint32_t noise_stream(const GroupType& group, const typename Plan::Entry& q,
                              int draw) const {
-    const std::uint32_t posterior = (group.loader << modalities) + q.subset;
     constexpr std::uint32_t draws = std::bit_ceil(static_cast<std::uint32_t>(modalities) + 1);
     const auto alternatives = static_cast<std::uint32_t>(model_.most_alternatives());
-    const std::uint32_t stream =
-        (posterior * alternatives + static_cast<std::uint32_t>(q.alternative)) * draws +
-        static_cast<std::uint32_t>(draw);
-    expect(stream < layer_noise(0), "loss: loader {} has no noise of its own: number them from 0",
-           group.loader);
-    return stream;
+    const std::uint32_t loaders = layer_noise(0) / ((alternatives * draws) << modalities);
+    expect(group.loader < loaders, "loss: loader {}: number those of this model from 0 to {}",
+           group.loader, loaders - 1);
+    const std::uint32_t posterior = (group.loader << modalities) + q.subset;
+    return (posterior * alternatives + static_cast<std::uint32_t>(q.alternative)) * draws +
+           static_cast<std::uint32_t>(draw);
   }
 
   /// One fused operation for the group: all its posteriors, divergences and samples.

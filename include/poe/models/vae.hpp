@@ -5,6 +5,7 @@
 #include <bit>
 #include <span>
 
+#include <poe/models/family_mistake.hpp>
 #include <poe/models/multimodal_vae.hpp>
 #include <poe/models/network.hpp>
 
@@ -25,6 +26,32 @@ class Vae : public MultimodalVae<T, M, D> {
   static constexpr int modalities = Base::modalities, latent = Base::latent;
   static constexpr int networks = Posterior::networks(modalities);
 
+ private:
+  using Mistake = detail::FamilyMistake;
+  static constexpr Mistake mistake = detail::mistake_of<Posterior, modalities>();
+  static_assert(mistake != Mistake::no_product,
+                "poe: the posterior family gives no product for a set of modalities: posteriors(n, "
+                "S) adds at least one for every S from 1 to 2^n - 1");
+  static_assert(mistake != Mistake::empty_product,
+                "poe: the posterior family gives a product of no network: a product is the bits of "
+                "its networks, 1 << i for network i");
+  static_assert(mistake != Mistake::unknown_network,
+                "poe: the posterior family gives a product with a network that does not exist: "
+                "bit i is network i, below networks(n)");
+  static_assert(mistake != Mistake::network_of_nobody,
+                "poe: a network of the posterior family sees no modality, or stands for one that "
+                "does not exist: network(n, i) is {inputs, stands_for}");
+  static_assert(mistake != Mistake::unseen_inputs,
+                "poe: the posterior family gives a product for a set of modalities with a network "
+                "that sees others: the inputs of its networks are within S");
+  static_assert(
+      mistake != Mistake::idle_network,
+      "poe: the posterior family has a network that is in no product: it would not learn");
+  static_assert(mistake != Mistake::same_network,
+                "poe: two networks of the posterior family have the same inputs and stand for the "
+                "same modality: nothing would tell them apart in a file");
+
+ public:
   explicit Vae(VaeOptions o = {}) : Base(o) {
     Description<T>& description = this->description_;
     each_index<networks>([&]<int I>(std::integral_constant<int, I>) {
@@ -41,7 +68,9 @@ class Vae : public MultimodalVae<T, M, D> {
     if (o.learn_prior) this->describe_prior();
   }
 
-  const Alternatives& posteriors(Subset s) const override { return posteriors_[s]; }
+  const Alternatives& posteriors(Subset s) const override {
+    return detail::posteriors_of<Posterior, modalities>[s];
+  }
   int most_alternatives() const override { return alternatives; }
   bool is_mixture() const override { return Posterior::mixture; }
   particles::Distribution distribution() const override {
@@ -108,16 +137,10 @@ class Vae : public MultimodalVae<T, M, D> {
   using Codes = Shape<modalities * latent>;
   using Bridge = Linear<2 * latent>;
 
-  /// By subset.
-  static constexpr auto posteriors_ = [] {
-    std::array<Alternatives, all_of(modalities) + 1> table{};
-    for (Subset s = 1; s <= all_of(modalities); ++s)
-      table[s] = Posterior::posteriors(modalities, s);
-    return table;
-  }();
   static constexpr int alternatives = [] {
     int most = 1;
-    for (const Alternatives& q : posteriors_) most = q.count > most ? q.count : most;
+    for (const Alternatives& q : detail::posteriors_of<Posterior, modalities>)
+      most = q.count > most ? q.count : most;
     return most;
   }();
   /// The networks that see samples instead of modalities.

@@ -3,11 +3,12 @@
 // input's.
 //
 // A layer is a type with static members only:
-//   apply(Shape) -> Shape                        its shape rule; no overload for what it cannot
-//   take Misfit<Shape>                                instantiated for what it cannot take: the
-//   sentence to print describe<In>(Description&, name)             its parameters (layers without
-//   any: derive from Plain) forward<In>(Cursor&, Variable<In>)           its value; takes its
-//   parameters from the cursor
+// clang-format off
+//   apply(Shape) -> Shape                its shape rule; no overload for what it cannot take
+//   Misfit<Shape>                        instantiated for what it cannot take: the sentence to print
+//   describe<In>(Description&, name)     its parameters (layers without any: derive from Plain)
+//   forward<In>(Cursor&, Variable<In>)   its value; takes its parameters from the cursor
+// clang-format on
 #pragma once
 
 #include <string>

@@ -76,29 +76,37 @@ struct DropoutDraw {
   std::uint64_t first = 0;
   double p = 0;
 
+  /// The factors of elements 4b .. 4b+3.
   template <class T>
-  POE_HD T factor(std::uint64_t unit) const {
-    return random.uniform<T>(first + unit) < T(p) ? T(0) : T(1.0 / (1.0 - p));
+  POE_HD void factors(std::uint64_t b, T (&out)[4]) const {
+    random.uniform_block(b, out);
+    for (T& x : out) x = x < T(p) ? T(0) : T(1.0 / (1.0 - p));
   }
 };
 
 /// factors[i] of n units.
 template <class T>
 void draw_dropout(const DropoutDraw& draw, std::size_t n, T* factors, Executor<Cpu>&) {
-  for (std::size_t i = 0; i < n; ++i) factors[i] = draw.factor<T>(i);
+  T block[4];
+  for (std::size_t i = 0; i < n;) {
+    const std::uint64_t element = draw.first + i;
+    draw.factors(element / 4, block);
+    for (std::size_t k = element % 4; k < 4 && i < n; ++k) factors[i++] = block[k];
+  }
 }
 template <class T>
 void draw_dropout(const DropoutDraw& draw, std::size_t n, T* factors, Executor<Cuda>& on);
 
-/// Element i of a sample times factor i % units of that sample (channels are the fastest index, so
-/// a whole channel is one unit of the pixel count). from, to: (rows, size); factors: (rows, units).
+/// Element i of a sample times factor i % units of that sample; units divides size (channels are
+/// the fastest index, so a whole channel is one unit of the pixel count). from, to: (rows, size);
+/// factors: (rows, units).
 template <class T>
 void scale_units(int rows, int size, int units, const T* factors, const T* from, Sink<T> to,
                  Executor<Cpu>&) {
   const auto wide = static_cast<std::size_t>(size), narrow = static_cast<std::size_t>(units);
-  for (std::size_t n = 0; n < static_cast<std::size_t>(rows); ++n)
-    for (std::size_t i = 0; i < wide; ++i)
-      to.put(n * wide + i, from[n * wide + i] * factors[n * narrow + i % narrow]);
+  for (std::size_t n = 0; n < static_cast<std::size_t>(rows); ++n, factors += units)
+    for (std::size_t i = n * wide; i < (n + 1) * wide; i += narrow)
+      for (std::size_t u = 0; u < narrow; ++u) to.put(i + u, from[i + u] * factors[u]);
 }
 template <class T>
 void scale_units(int rows, int size, int units, const T* factors, const T* from, Sink<T> to,

@@ -8,10 +8,11 @@ namespace poe {
 
 // A functor has value(x) and slope(x, y): the derivative at x, given y = value(x).
 
+/// max(x, 0); NaN stays NaN.
 struct ReluFunction {
   template <class T>
   POE_HD static T value(T x) {
-    return x > T(0) ? x : T(0);
+    return x < T(0) ? T(0) : x;
   }
   template <class T>
   POE_HD static T slope(T, T y) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Adam: one pass over the flat buffers.
+// Adam and AMSGrad: one pass over the flat buffers.
 #pragma once
 
 #include <poe/core/math.hpp>
@@ -15,6 +15,7 @@ struct AdamOptions {
   double learning_rate = 2e-4;
   double beta1 = 0.9, beta2 = 0.999;
   double epsilon = 1e-8;
+  bool amsgrad = false;  // Reddi et al. 2018: moves are divided by the largest v so far
   friend constexpr bool operator==(const AdamOptions&, const AdamOptions&) = default;
 };
 
@@ -33,18 +34,40 @@ struct AdamStep {
 
   /// m, v: running means of g and g^2; x -= rate * m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon).
   POE_HD void apply(T& x, T& m, T& v, T g) const {
+    average(m, v, g);
+    move(x, m, v);
+  }
+  /// AMSGrad, as PyTorch computes it: the same with `largest`, the largest v so far, in its place.
+  POE_HD void apply(T& x, T& m, T& v, T& largest, T g) const {
+    average(m, v, g);
+    largest = math::max(largest, v);
+    move(x, m, largest);
+  }
+
+ private:
+  POE_HD void average(T& m, T& v, T g) const {
     m += (T(1) - beta1) * (g - m);
     v = beta2 * v + (T(1) - beta2) * g * g;
+  }
+  POE_HD void move(T& x, T m, T v) const {
     x -= rate * m / (math::sqrt(v) * inverse_root2 + epsilon);
   }
+};
+
+/// The numbers of Adam: parameters x, running means m and v; of AMSGrad also the largest v so far,
+/// `largest`, which is null for Adam.
+template <class T>
+struct AdamNumbers {
+  T *x = nullptr, *m = nullptr, *v = nullptr, *largest = nullptr;
 };
 
 /// Applies one step to numbers [first, last) of the flat buffers. The gradient is the sum of the
 /// ranks' parts, in rank order; the parts are set to zero for the next pass. Returns false if a
 /// gradient was not finite.
 template <class T>
-bool adam_range(const AdamStep<T>& step, T* x, T* m, T* v, std::span<T* const> gradients,
-                std::size_t first, std::size_t last) {
+bool adam_range(const AdamStep<T>& step, const AdamNumbers<T>& numbers,
+                std::span<T* const> gradients, std::size_t first, std::size_t last) {
+  const auto [x, m, v, largest] = numbers;
   // Blocks that stay in the first-level cache: the parts are added there, and the update reads the
   // sum.
   constexpr std::size_t block = 1024;
@@ -57,8 +80,11 @@ bool adam_range(const AdamStep<T>& step, T* x, T* m, T* v, std::span<T* const> g
       for (std::size_t k = i; k < end; ++k) g[k] += part[k], part[k] = T(0);
     }
     T lane[16] = {};
+    if (largest == nullptr)
+      for (std::size_t k = i; k < end; ++k) step.apply(x[k], m[k], v[k], g[k]);
+    else
+      for (std::size_t k = i; k < end; ++k) step.apply(x[k], m[k], v[k], largest[k], g[k]);
     for (std::size_t k = i; k < end; ++k) {
-      step.apply(x[k], m[k], v[k], g[k]);
       lane[k % 16] += g[k] - g[k];
       g[k] = T(0);
     }

@@ -15,7 +15,8 @@ namespace poe {
 template <class T>
 struct TrainingState {
   Buffer<T> parameters, first_moment, second_moment, statistics;
-  long step = 0;  // steps taken
+  Buffer<T> largest_second_moment;  // empty until AMSGrad is asked for
+  long step = 0;                    // steps taken
 };
 
 /// A model's numbers on one Device, and how a step is taken with them: Learner<T, Cpu> here,
@@ -49,8 +50,14 @@ class Learner<T, Cpu> {
   AdamOptions adam;
 
   const Description<T>& description() const { return description_; }
-  TrainingState<T>& state() { return state_; }
-  const TrainingState<T>& state() const { return state_; }
+  TrainingState<T>& state() {
+    fit_moments();
+    return state_;
+  }
+  const TrainingState<T>& state() const {
+    fit_moments();
+    return state_;
+  }
   /// Steps taken so far.
   long step_count() const { return state_.step; }
   int threads() const { return team_->size(); }
@@ -63,6 +70,10 @@ class Learner<T, Cpu> {
   void step(const Random& random, F&& pass) {
     for (auto& r : ranks_)
       if (r->gradients.size() == 0) r->gradients = Buffer<T>(description_.parameter_size);
+    fit_moments();
+    const AdamNumbers<T> numbers{state_.parameters.data(), state_.first_moment.data(),
+                                 state_.second_moment.data(),
+                                 adam.amsgrad ? state_.largest_second_moment.data() : nullptr};
     const AdamStep<T> update(adam, static_cast<double>(state_.step + 1));
     try {
       team_->run([&](int rank) {
@@ -80,8 +91,7 @@ class Learner<T, Cpu> {
         std::vector<T*>& parts = r.parts;
         parts.clear();
         for (auto& other : ranks_) parts.push_back(other->gradients.data());
-        r.finite = adam_range(update, state_.parameters.data(), state_.first_moment.data(),
-                              state_.second_moment.data(), {parts.data(), parts.size()}, first,
+        r.finite = adam_range(update, numbers, {parts.data(), parts.size()}, first,
                               first + static_cast<std::size_t>(part.count) * padded_count<T>(1));
       });
     } catch (...) {
@@ -114,6 +124,12 @@ class Learner<T, Cpu> {
     bool finite = true;
   };
 
+  /// The state has what the settings of Adam ask for.
+  void fit_moments() const {
+    if (adam.amsgrad && state_.largest_second_moment.size() == 0)
+      state_.largest_second_moment = Buffer<T>(description_.parameter_size);
+  }
+
   Context<T> context(int rank, Mode mode, const Random& random) {
     return {.tape = ranks_[static_cast<std::size_t>(rank)]->tape,
             .parameters = state_.parameters.data(),
@@ -125,7 +141,7 @@ class Learner<T, Cpu> {
   }
 
   Description<T> description_;
-  TrainingState<T> state_;
+  mutable TrainingState<T> state_;
   std::unique_ptr<Team> team_;
   std::vector<std::unique_ptr<Rank>> ranks_;
 };

@@ -39,6 +39,7 @@ class Learner<T, Cuda> {
   /// The numbers on the device.
   struct DeviceState {
     Buffer<T, Cuda> parameters, first_moment, second_moment, gradients, statistics;
+    Buffer<T, Cuda> largest_second_moment;  // empty until AMSGrad is asked for
   };
 
   const Description<T>& description() const { return description_; }
@@ -57,7 +58,7 @@ class Learner<T, Cuda> {
   int threads() const { return 1; }
 
   /// The stream in which everything happens that touches the numbers on the device.
-  cuda::Stream stream() const { return tape_->executor().stream(); }
+  cuda::Stream stream() const { return tape_->executor().first_stream(); }
   /// The numbers on the device, which the caller may change.
   DeviceState& device() {
     push();
@@ -89,9 +90,11 @@ class Learner<T, Cuda> {
 
   /// Adam on all parameters, as step state->step; sets the gradients to zero.
   void update(StepState* state, Executor<Cuda>& on) {
-    adam_step<T>(adam, device_.parameters.size(), device_.parameters.data(),
-                 device_.first_moment.data(), device_.second_moment.data(),
-                 device_.gradients.data(), state, on);
+    adam_step<T>(
+        adam, device_.parameters.size(),
+        {device_.parameters.data(), device_.first_moment.data(), device_.second_moment.data(),
+         adam.amsgrad ? device_.largest_second_moment.data() : nullptr},
+        device_.gradients.data(), state, on);
   }
 
   /// Runs pass(context) without recording: values only. Returns when the device is done. Fails if
@@ -118,6 +121,7 @@ class Learner<T, Cuda> {
 
   /// After a pass that threw: waits until nothing of it is running, and forgets its gradients.
   void clean_up(Executor<Cuda>& on) {
+    on.leave();  // it may have thrown on another branch
     on.wait_for_all();
     cuda::clear(device_.gradients.data(), device_.gradients.size() * sizeof(T), stream());
   }
@@ -138,14 +142,22 @@ class Learner<T, Cuda> {
     }
   }
 
+  /// The state has what the settings of Adam ask for, here and on the device.
+  void fit_moments() const {
+    if (!adam.amsgrad || host_.largest_second_moment.size() > 0) return;
+    host_.largest_second_moment = Buffer<T>(description_.parameter_size);
+    device_.largest_second_moment = Buffer<T, Cuda>(description_.parameter_size);
+  }
   template <class F>
   void each_buffer(F&& f) const {
     f(host_.parameters, device_.parameters);
     f(host_.first_moment, device_.first_moment);
     f(host_.second_moment, device_.second_moment);
+    f(host_.largest_second_moment, device_.largest_second_moment);
     f(host_.statistics, device_.statistics);
   }
   void pull() const {
+    fit_moments();
     if (!std::exchange(device_newer_, false)) return;
     each_buffer([&](Buffer<T>& host, const Buffer<T, Cuda>& device) {
       if (host.size() > 0)
@@ -153,6 +165,7 @@ class Learner<T, Cuda> {
     });
   }
   void push() {
+    fit_moments();
     if (!std::exchange(host_newer_, false)) return;
     each_buffer([&](const Buffer<T>& host, Buffer<T, Cuda>& device) {
       if (host.size() > 0)

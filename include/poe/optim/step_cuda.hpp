@@ -41,12 +41,12 @@ struct TermShare {
 void close_terms(std::span<const TermShare> terms, const double* sums, double* means,
                  StepState* state, Executor<Cuda>& on, std::uint32_t warm_up_steps = 0);
 
-/// One step of Adam on n numbers, as AdamStep of step state->step; the gradients are set to zero.
-/// After a fault: nothing but the zeros. A gradient that is not finite sets bad_gradient; the
-/// parameters are then lost.
+/// One step of Adam on n numbers, as AdamStep of step state->step (of AMSGrad, where there is the
+/// largest v); the gradients are set to zero. After a fault: nothing but the zeros. A gradient that
+/// is not finite sets bad_gradient; the parameters are then lost.
 template <class T>
-void adam_step(const AdamOptions& options, std::size_t n, T* x, T* m, T* v, T* gradient,
-               StepState* state, Executor<Cuda>& on);
+void adam_step(const AdamOptions& options, std::size_t n, const AdamNumbers<T>& numbers,
+               T* gradient, StepState* state, Executor<Cuda>& on);
 
 /// ++state->step, unless there was a fault.
 void end_step(StepState* state, Executor<Cuda>& on);

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include <poe/autograd/context.hpp>
-#include <poe/gaussian/single_cuda.hpp>
+#include <poe/gaussian/algebra.hpp>
 
 namespace poe::particles {
 

@@ -5,6 +5,7 @@
 #include <poe/io/weights.hpp>
 #include <poe/optim/learner.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 
@@ -17,12 +18,27 @@ std::vector<WeightSection<T>> weight_sections(const Description<T>& d, TrainingS
   return {{"", &d.parameters, state.parameters.data()},
           {"", &d.statistics, state.statistics.data()}};
 }
+inline constexpr const char* of_amsgrad = "optimizer.max_exp_avg_sq.";
+
 template <class T>
-std::vector<WeightSection<T>> state_sections(const Description<T>& d, TrainingState<T>& state) {
+std::vector<WeightSection<T>> state_sections(const Description<T>& d, TrainingState<T>& state,
+                                             const AdamOptions& adam) {
   auto sections = weight_sections(d, state);
   sections.push_back({"optimizer.exp_avg.", &d.parameters, state.first_moment.data()});
   sections.push_back({"optimizer.exp_avg_sq.", &d.parameters, state.second_moment.data()});
+  if (adam.amsgrad)
+    sections.push_back({of_amsgrad, &d.parameters, state.largest_second_moment.data()});
   return sections;
+}
+
+/// Moments of the one are no moments of the other.
+inline void expect_same_adam(const SafetensorsFile& file, const std::string& path,
+                             const AdamOptions& adam) {
+  const auto is_theirs = [](const TensorEntry& e) { return e.name.starts_with(of_amsgrad); };
+  const bool amsgrad = std::any_of(file.entries().begin(), file.entries().end(), is_theirs);
+  const auto name = [](bool is_amsgrad) { return is_amsgrad ? "AMSGrad" : "Adam"; };
+  expect(amsgrad == adam.amsgrad, "'{}': a checkpoint of {}; this run has {}", path, name(amsgrad),
+         name(adam.amsgrad));
 }
 
 /// The state as what is saved, which nobody writes to: a learner on a GPU need not take it back.
@@ -50,12 +66,13 @@ N metadata_number(const Metadata& metadata, const std::string& path, const std::
   return value;
 }
 
-/// Writes parameters, running statistics and Adam's moments, with `metadata` and the number of
-/// steps.
+/// Writes parameters, running statistics and the moments of Adam or AMSGrad, with `metadata` and
+/// the number of steps.
 template <class T, class D>
 void save_checkpoint(const std::filesystem::path& path, Learner<T, D>& learner, Metadata metadata) {
   metadata["step"] = std::to_string(learner.step_count());
-  const auto sections = detail::state_sections(learner.description(), detail::saved_state(learner));
+  const auto sections =
+      detail::state_sections(learner.description(), detail::saved_state(learner), learner.adam);
   save_weights<T>(path, sections, metadata);
 }
 
@@ -68,13 +85,15 @@ void save_model(const std::filesystem::path& path, Learner<T, D>& learner,
   save_weights<T>(path, sections, metadata);
 }
 
-/// Reads what save_checkpoint() wrote. -> its metadata.
+/// Reads what save_checkpoint() wrote of a run with the same kind of Adam. -> its metadata.
 template <class T, class D>
 Metadata load_checkpoint(const std::filesystem::path& path, Learner<T, D>& learner) {
   const auto file = SafetensorsFile::open(path);
   const long step = metadata_number<long>(file.metadata(), path.string(), "step");
+  expect(step >= 0, "'{}': metadata 'step': expected a number from 0, got {}", path.string(), step);
+  detail::expect_same_adam(file, path.string(), learner.adam);
   load_weights<T>(file, path.string(),
-                  detail::state_sections(learner.description(), learner.state()));
+                  detail::state_sections(learner.description(), learner.state(), learner.adam));
   learner.state().step = step;
   return file.metadata();
 }

@@ -14,7 +14,7 @@ class Interrupt {
     flag() = 0;
     struct sigaction action {};
     action.sa_handler = [](int) { flag() = 1; };
-    action.sa_flags = SA_RESETHAND;
+    action.sa_flags = SA_RESETHAND | SA_RESTART;  // files are read and written to the end
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, &interrupt_);
     sigaction(SIGTERM, &action, &terminate_);

@@ -116,8 +116,7 @@ class Steps<Model, Cpu> {
   /// for the networks that see it.
   std::span<const GroupType> gather(Context<T>& ctx) {
     const std::size_t count = batch_.parts.size();
-    std::span<GroupType> groups(
-        new (ctx.arena().template take<GroupType>(count)) GroupType[count]{}, count);
+    const std::span<GroupType> groups(take_new<GroupType>(ctx.arena(), count), count);
     for (std::size_t g = 0; g < count; ++g) {
       const SampledBatch::Part& part = batch_.parts[g];
       const Slice s = slice_of(part.rows, ctx.rank, learner_.threads());
@@ -127,20 +126,20 @@ class Steps<Model, Cpu> {
       groups[g].first_row = part.first_row + s.first;
       groups[g].loader = part.loader;
     }
-    [&]<std::size_t... I>(std::index_sequence<I...>) { (copy_modality<I>(ctx, groups), ...); }
-    (std::make_index_sequence<static_cast<std::size_t>(M::count)>{});
+    each_index<M::count>(
+        [&]<int I>(std::integral_constant<int, I>) { copy_modality<I>(ctx, groups); });
     return groups;
   }
 
-  template <std::size_t I>
+  template <int I>
   void copy_modality(Context<T>& ctx, std::span<GroupType> groups) {
     constexpr std::size_t size = Model::template Sample<I>::size;
     std::size_t rows = 0;
     for (const GroupType& g : groups)
-      if (contains(g.observed, static_cast<int>(I))) rows += static_cast<std::size_t>(g.rows);
+      if (contains(g.observed, I)) rows += static_cast<std::size_t>(g.rows);
     T* to = ctx.arena().template take<T>(rows * size);
     for (std::size_t g = 0; g < groups.size(); ++g) {
-      if (!contains(groups[g].observed, static_cast<int>(I))) continue;
+      if (!contains(groups[g].observed, I)) continue;
       const SampledBatch::Part& part = batch_.parts[g];
       std::get<I>(groups[g].x) = {to, groups[g].rows};
       const auto samples = batch_.samples_of(part).subspan(

@@ -61,11 +61,12 @@ class Steps<Model, Cuda> {
     Key& key = schedule_.key(number);
     key.back() = detail::choice_of(model_, seed_, static_cast<std::uint32_t>(number + 1));
     Shape& shape = shape_of(key);
-    if (!use_graphs || shape.tape == nullptr || shape.steps == 0)
+    if (!use_graphs || shape.tape == nullptr || shape.steps == 0) {
       run(shape, key);
-    else if (shape.graph == nullptr)
-      capture(shape, key);
-    if (shape.graph != nullptr) cuda::launch(shape.graph.get(), learner_.stream());
+    } else {
+      if (shape.graph == nullptr) capture(shape, key);
+      cuda::launch(shape.graph.get(), learner_.stream());
+    }
     ++shape.steps;
     count(shape, 1);
     learner_.count_steps(1);
@@ -91,6 +92,7 @@ class Steps<Model, Cuda> {
     cuda::upload(&state_.data()->loss, &loss_, sizeof loss_, learner_.stream());
   }
   void restore(TermTable terms, double loss) {
+    expect_room(terms);
     shapes_.clear();  // their rows are those of the table that was
     terms_ = std::move(terms);
     loss_ = loss;
@@ -199,7 +201,9 @@ class Steps<Model, Cuda> {
 
   /// Kernel by kernel, after all that the learner's stream has to do, and before what it gets next.
   void run(Shape& shape, const Key& key) {
-    Tape<T, Cuda>& tape = shape.tape != nullptr ? *shape.tape : passing_;
+    // What a graph works in is left to it.
+    const bool own = shape.tape != nullptr && shape.graph == nullptr;
+    Tape<T, Cuda>& tape = own ? *shape.tape : passing_;
     tape.reset();
     const cuda::Stream stream = tape.executor().stream();
     cuda::record(reached_.get(), learner_.stream());
@@ -256,17 +260,20 @@ class Steps<Model, Cuda> {
       shares.push_back({static_cast<double>(t.total), t.weight, row, t.warming});
       if (t.total != 0) shape.rows.push_back(row);
     }
-    expect(terms_.rows().size() <= max_rows, "a loss of at most {} terms, got {}", max_rows,
-           terms_.rows().size());
+    expect_room(terms_);
     close_terms(shares, terms.sums, means_.data(), state_.data(), on,
                 detail::warm_up_of(model_, 1).steps);
+  }
+
+  static void expect_room(const TermTable& terms) {
+    expect(terms.rows().size() <= max_rows, "a loss of at most {} terms, got {}", max_rows,
+           terms.rows().size());
   }
 
   /// The groups that have samples; the rows of a modality side by side.
   std::span<const GroupType> gather(Context<T, Cuda>& ctx, const Key& key) {
     const std::vector<SampledBatch::Part>& parts = schedule_.parts();
-    GroupType* const groups =
-        new (ctx.arena().template take<GroupType>(parts.size())) GroupType[parts.size()]{};
+    GroupType* const groups = take_new<GroupType>(ctx.arena(), parts.size());
     std::size_t count = 0;
     std::uint32_t loader = 0;
     int position = 0;

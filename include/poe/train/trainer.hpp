@@ -9,9 +9,12 @@
 #include <poe/train/progress.hpp>
 #include <poe/train/steps_cuda.hpp>
 
+#include <fmt/ranges.h>
+
 #include <cmath>
 #include <functional>
 #include <optional>
+#include <string_view>
 
 namespace poe {
 
@@ -29,6 +32,16 @@ struct TrainOptions {
 struct Scores {
   std::vector<std::pair<std::string, double>> values;
   double selection = 0;
+
+  /// The figure of this name; fails, and says which there are, if there is none.
+  double at(std::string_view name) const {
+    std::vector<std::string_view> names;
+    for (const auto& [known, value] : values) {
+      if (known == name) return value;
+      names.push_back(known);
+    }
+    fail("figure: expected one of {}; got '{}'", fmt::join(names, ", "), name);
+  }
 };
 
 /// Trains a model: every step draws a batch of samples seen in several modalities and one of each

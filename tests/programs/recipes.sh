@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# What mnist_svhn and cub_captions train with when nothing else is said: the recipe of the paper.
+# usage: recipes.sh PROGRAM TINY_DATA [OPTION...]
+set -euo pipefail
+
+program=$1 tiny_data=$2
+shift 2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+complain() { echo "FAILED: $*"; failures=$((failures + 1)); }
+data=$work/data
+"$tiny_data" "$data"
+
+# config MODEL OPTION...: the settings of a run of one epoch, in $work/MODEL/config.json
+config() {
+  local model=$1
+  shift
+  "$program" --data "$data" --limit 40 --epochs 1 --threads 2 --importance-samples 0 --model "$model" "$@" \
+    --out "$work/$model" >"$work/out" 2>"$work/err" || complain "$model: $(cat "$work/err")"
+}
+# says MODEL TEXT...: the settings have each text, which ends where its value ends
+says() {
+  local file=$work/$1/config.json text
+  shift
+  for text in "$@"; do
+    tr -d ' \n' <"$file" | grep -qF -- "$text," || complain "${file#"$work"/}: expected $text in $(cat "$file")"
+  done
+}
+
+config svae "$@"
+says svae '"preset":"paper"' '"lr":0.0001' '"amsgrad":false' '"prior-samples":1000' '"supervision":1.0'
+"$program" --help | tr -s ' ' | grep -q -- '--importance-samples .*\[1000\]' || complain "K is not 1000 by default"
+case ${program##*/} in
+  mnist_svhn)
+    says svae '"batch":256' '"lambda":[1.0,1.0]' '"repeats":30' '"likelihood":"bernoulli"' \
+      '"select":"coherence_joint_kappa"' '"oracle-training":"quick"'
+    config vaevae "$@"
+    says vaevae '"lr":0.001'
+    config vaevae-star "$@"
+    says vaevae-star '"lr":0.001'
+    # As published: another learning rate, and the figure that is 1 for samples that are all alike.
+    config vaevae-a "$@"
+    says vaevae-a '"lr":0.001'
+    config svae-star --preset official "$@"
+    says svae-star '"lr":0.0001' '"select":"coherence_joint"'
+    # MMVAE as its authors trained it.
+    config mmvae --likelihood laplace --expert laplace --learn-prior --objective dreg-looser --particles 2 \
+      --lambda "3.918367,1" --amsgrad --select last "$@"
+    says mmvae '"lr":0.001' '"likelihood":"laplace"' '"amsgrad":true' '"select":"last"' '"lambda":[3.918367,1.0]'
+    ;;
+  cub_captions)
+    says svae '"batch":100' '"lambda":[1.0,0.002]' '"select":"correlation_joint_gain"' '"cca-components":40'
+    config vaevae "$@"
+    says vaevae '"lr":0.0001'
+    config svae-star --preset official "$@"
+    says svae-star '"select":"correlation_joint"'
+    ;;
+  *) complain "unknown program $program" ;;
+esac
+
+((failures == 0)) && echo "the recipes are those of the paper"
+exit $((failures > 0))
