@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Draws and importance sampling of mixtures: Gaussian and Laplace experts, priors that were learnt.
+// sanitizers: none, what it composes is tested with them alone
 #include "linear_world.hpp"
 
 #include <poe/models/paper.hpp>

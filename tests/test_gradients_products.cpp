@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The backward passes of convolve and convolve_transposed against finite differences.
+// sanitizers: none, what it composes is tested with them alone
 #include "gradients.hpp"
 
 #include <poe/autograd/linear.hpp>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Where every posterior and every density is known, the bounds that make up a loss are equalities.
+// sanitizers: none, what it composes is tested with them alone
 #include "linear_gaussian.hpp"
 
 namespace {

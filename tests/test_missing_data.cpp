@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A batch of samples that were observed in any modalities: means over the samples that have a term,
 // or over the batch, from runs of every sample alone.
+// sanitizers: none, what it composes is tested with them alone
 #include "digit_model.hpp"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Gradients of whole losses: finite differences, and what took no part gets exactly 0.
+// sanitizers: none, what it composes is tested with them alone
 #include "digit_model.hpp"
 
 #include <poe/autograd/gradcheck.hpp>

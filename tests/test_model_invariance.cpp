@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a loss does not depend on: the order of two modalities, where samples lie, empty groups; and
 // how it depends on its weights and its noise.
+// sanitizers: none, what it composes is tested with them alone
 #include "digit_model.hpp"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Three modalities in all six orders: the same loss and gradient, but for the noise, which goes by
 // position.
+// sanitizers: none, what it composes is tested with them alone
 #include "digit_model.hpp"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The bimodal models on MNIST-Split against a second implementation: terms, posteriors, gradients.
+// sanitizers: none, what it composes is tested with them alone
 #include "digit_model.hpp"
 
 #include <poe/io/safetensors.hpp>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Models as compositions: sizes, what every term is made of, what is refused.
+// sanitizers: none, what it composes is tested with them alone
 #include "digit_model.hpp"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every estimator, its values and gradients, against textbook formulas and finite differences in
 // double.
+// sanitizers: none, what it composes is tested with them alone
 #include "particles.hpp"
 
 namespace {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The networks of the example programs, halves and thirds of a digit: sizes as published.
+// sanitizers: none, what it composes is tested with them alone
 #include "support.hpp"
 
 #include <poe/models/network.hpp>

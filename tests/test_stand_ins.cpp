@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // SVAE with the geometric mean of stand-ins: its posteriors by formula, and gradients of its loss.
+// sanitizers: none, what it composes is tested with them alone
 #include "digit_model.hpp"
 
 #include <poe/autograd/gradcheck.hpp>

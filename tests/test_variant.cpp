@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The model that docs/variant.md writes, trained: the page's code itself is included.
+// sanitizers: none, what it composes is tested with them alone
 #include "digit_model.hpp"
 
 #include <docs/variant_1.cpp>
