@@ -138,8 +138,8 @@ grep -q dasharray results/figures/accuracy.svg || complain "no line at what chan
 
 for name in accuracy log_likelihood; do
   head -c 8 "results/figures/$name.png" | cmp -s - <(printf '\x89PNG\r\n\x1a\n') || complain "$name.png is no PNG"
-  tail -c 12 "results/figures/$name.png" | grep -qa IEND || complain "$name.png is not whole"
-  head -c 200 "results/figures/$name.svg" | grep -q '<svg' || complain "$name.svg is no SVG"
+  grep -qa IEND <(tail -c 12 "results/figures/$name.png") || complain "$name.png is not whole"
+  grep -q '<svg' <(head -c 200 "results/figures/$name.svg") || complain "$name.svg is no SVG"
   [[ $(tail -n 1 "results/figures/$name.svg") == '</svg>' ]] || complain "$name.svg is not whole"
 done
 has results/index.html '>svae</th>'

@@ -32,10 +32,11 @@ expect_error() {
 }
 # says FILE TEXT...: the JSON file has each text, which ends where its value ends
 says() {
-  local file=$1 text
+  local file=$1 settings text
   shift
+  settings=$(tr -d ' \n' <"$file" | tr '}' ',')
   for text in "$@"; do
-    tr -d ' \n' <"$file" | tr '}' ',' | grep -qF -- "$text," || complain "${file#"$work"/}: expected $text"
+    [[ $settings == *"$text,"* ]] || complain "${file#"$work"/}: expected $text"
   done
 }
 
@@ -46,7 +47,7 @@ for file in config.json metrics.jsonl summary.json reconstructions.png samples.p
 done
 [[ $(wc -l <"$work/svae/metrics.jsonl") == 2 ]] || complain "expected 2 lines in metrics.jsonl"
 for key in '"epoch":2' '"loss":' '"terms":' '"seconds":' '"samples_per_second":'; do
-  sed -n 2p "$work/svae/metrics.jsonl" | grep -qF "$key" || complain "no $key in metrics.jsonl"
+  [[ $(sed -n 2p "$work/svae/metrics.jsonl") == *"$key"* ]] || complain "no $key in metrics.jsonl"
 done
 expected=$(printf '"accuracy_%s"\n' "${accuracies[@]}")
 for found in "$(tail -n 1 "$work/svae/metrics.jsonl")" "$(cat "$work/svae/summary.json")"; do

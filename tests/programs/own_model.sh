@@ -12,7 +12,8 @@ failures=0
 complain() { echo "FAILED: $*"; failures=$((failures + 1)); }
 quick=(--limit 200 --epochs 1 --batch 50 --threads 2 --importance-samples 0 --oracle-cache "$work/cache")
 
-"$program" --help | grep -qF 'mvtcae, corrected' || complain "--help does not list the model"
+"$program" --help >"$work/help"
+grep -qF 'mvtcae, corrected' "$work/help" || complain "--help does not list the model"
 "$program" --model correct --out "$work/x" 2>"$work/err" && complain "an unknown model was taken"
 grep -qF "mvtcae, corrected; got 'correct'" "$work/err" || complain "$(cat "$work/err")"
 "$program" --model corrected "${quick[@]}" --out "$work/run" >"$work/out" || complain "a run failed: $(tail -n 1 "$work/out")"

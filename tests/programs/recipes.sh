@@ -22,16 +22,18 @@ config() {
 }
 # says MODEL TEXT...: the settings have each text, which ends where its value ends
 says() {
-  local file=$work/$1/config.json text
+  local file=$work/$1/config.json settings text
   shift
+  settings=$(tr -d ' \n' <"$file" | tr '}' ',')
   for text in "$@"; do
-    tr -d ' \n' <"$file" | sed 's/}/,}/g' | grep -qF -- "$text," || complain "${file#"$work"/}: expected $text in $(cat "$file")"
+    [[ $settings == *"$text,"* ]] || complain "${file#"$work"/}: expected $text in $(cat "$file")"
   done
 }
 
 config svae "$@"
 says svae '"preset":"paper"' '"lr":0.0001' '"amsgrad":false' '"prior-samples":1000' '"supervision":1.0'
-"$program" --help | grep -q -- '--importance-samples .*=1000$' || complain "K is not 1000 by default"
+"$program" --help >"$work/help"
+grep -q -- '--importance-samples .*=1000$' "$work/help" || complain "K is not 1000 by default"
 case ${program##*/} in
   mnist_svhn)
     says svae '"batch":256' '"lambda":[1.0,1.0]' '"repeats":30' '"likelihood":"bernoulli"' \
