@@ -51,7 +51,7 @@ torch() {  # "PROGRAM OPTIONS" STEPS THREADS -> milliseconds, MiB
   # shellcheck disable=SC2086
   env "${settings[@]}" OMP_NUM_THREADS="$3" OPENBLAS_NUM_THREADS="$3" /usr/bin/python3 -B benchmarks/$1 \
     --threads "$3" --bench "$2" --repeats 1 --adam single |
-    sed -nE 's/.*median ([0-9.]+) ms.*rss_MiB=([0-9.]+).*/\1 \2/p'
+    sed -nE 's/.*\| median ([0-9.]+) ms\/step.*rss_MiB=([0-9.]+).*/\1 \2/p'
 }
 ours() {  # DATA_SET "MODEL OPTIONS" STEPS THREADS -> milliseconds, MiB
   # shellcheck disable=SC2086

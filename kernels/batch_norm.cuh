@@ -77,17 +77,18 @@ struct SquareTerm {
     return d * d;
   }
 };
-/// Of dy, and of dy * normalised x.
+/// Of dy as it comes through the ReLU, and of that * normalised x.
 template <class T>
 struct GradientTerm {
   const T *x, *dy;
   std::size_t step;
-  T mean, inverse;
+  T mean, inverse, scale, shift, floor;
   __device__ TwoSums operator()(std::size_t i) const {
-    const T g = dy[i * step];
+    const T h = (x[i * step] - mean) * inverse;
+    const T g = above_floor(h * scale + shift, floor, dy[i * step]);
     TwoSums term;
     term.first = static_cast<double>(g);
-    term.second = static_cast<double>(g * (x[i * step] - mean) * inverse);
+    term.second = static_cast<double>(g * h);
     return term;
   }
 };
@@ -181,8 +182,10 @@ static __global__ void __launch_bounds__(grid_threads) normalise_rows(BatchNormM
   for (std::size_t r = first_row(); r < m.samples; r += row_step()) {
     Pack<T, W> x = load<W>(m.x + r * m.channels + c);
     POE_UNROLL
-    for (int k = 0; k < W; ++k)
-      x.at[k] = (x.at[k] - mean.at[k]) * inverse.at[k] * scale.at[k] + shift.at[k];
+    for (int k = 0; k < W; ++k) {
+      const T value = (x.at[k] - mean.at[k]) * inverse.at[k] * scale.at[k] + shift.at[k];
+      x.at[k] = value < m.floor ? m.floor : value;
+    }
     store<W>(y + r * m.channels + c, x);
   }
 }
@@ -217,13 +220,15 @@ static __global__ void __launch_bounds__(sum_width* sum_height)
     gradient_sums(BatchNormMemory<T> m, const T* dy, TwoSums* sums, GradientTarget<T> target) {
   const std::size_t c = column(), part = blockIdx.y, parts = gridDim.y;
   const bool inside = c < m.channels;
-  const T mean = inside ? m.mean[c] : T(0), inverse = inside ? m.inverse[c] : T(0);
-  const TwoSums sum = column_sum<TwoSums>(
-      GradientTerm<T>{m.x + c, dy + c, m.channels, mean, inverse}, inside,
-      part_begin(m.samples, parts, part), part_begin(m.samples, parts, part + 1));
+  GradientTerm<T> term{m.x + c, dy + c, m.channels, T(0), T(0), T(0), T(0), m.floor};
+  if (inside)
+    term.mean = m.mean[c], term.inverse = m.inverse[c], term.scale = m.scale[c],
+    term.shift = m.shift[c];
+  const TwoSums sum = column_sum<TwoSums>(term, inside, part_begin(m.samples, parts, part),
+                                          part_begin(m.samples, parts, part + 1));
   if (!inside || threadIdx.y != 0) return;
   if (parts == 1)
-    target.put(c, inverse, sum);
+    target.put(c, term.inverse, sum);
   else
     sums[part * m.channels + c] = sum;
 }
@@ -246,16 +251,19 @@ static __global__ void __launch_bounds__(grid_threads)
   if (c >= m.channels) return;
   const Pack<T, W> mean = load<W>(static_cast<const T*>(m.mean) + c);
   const Pack<T, W> inverse = load<W>(static_cast<const T*>(m.inverse) + c);
-  const Pack<T, W> scale = load<W>(m.scale + c);
+  const Pack<T, W> scale = load<W>(m.scale + c), shift = load<W>(m.shift + c);
   const Pack<T, W> a = load<W>(static_cast<const T*>(means.a) + c);
   const Pack<T, W> b = load<W>(static_cast<const T*>(means.b) + c);
   for (std::size_t r = first_row(); r < m.samples; r += row_step()) {
     const Pack<T, W> x = load<W>(m.x + r * m.channels + c);
     Pack<T, W> g = load<W>(dy + r * m.channels + c);
     POE_UNROLL
-    for (int k = 0; k < W; ++k)
-      g.at[k] =
-          (g.at[k] - a.at[k] - (x.at[k] - mean.at[k]) * b.at[k]) * inverse.at[k] * scale.at[k];
+    for (int k = 0; k < W; ++k) {
+      const T d = x.at[k] - mean.at[k];
+      const T value = d * inverse.at[k] * scale.at[k] + shift.at[k];
+      g.at[k] = (above_floor(value, m.floor, g.at[k]) - a.at[k] - d * b.at[k]) * inverse.at[k] *
+                scale.at[k];
+    }
     put(dx, r * m.channels + c, g);
   }
 }
@@ -334,7 +342,7 @@ void batch_norm_gradient(const BatchNormMemory<T>& m, double total, BatchShare, 
   if (dx.data == nullptr) return;
 
   constexpr int w = cuda::wide<T>;
-  if (m.channels % w == 0 && cuda::aligned(m.x, m.scale, m.mean, m.inverse, dy, dx.data)) {
+  if (m.channels % w == 0 && cuda::aligned(m.x, m.scale, m.shift, m.mean, m.inverse, dy, dx.data)) {
     const cuda::Grid g = cuda::matrix_grid(m.samples, m.channels / w);
     cuda::launch(cuda::gradient_rows<w, T>, g.blocks, g.threads, 0, on.stream(), m, target.means,
                  dy, dx);

@@ -139,6 +139,41 @@ TEST_CASE("gradients of batch_norm with respect to input, scale and shift") {
   });
 }
 
+TEST_CASE("batch_norm with a ReLU is batch_norm and then a ReLU") {
+  for_each_index<5>([]<int I>() {
+    using S = RandomImage<I>;
+    constexpr int channels = ImageOf<S>::channels;
+    const auto x = normal_tensor<S>(random_rows(I) + 3, 1);
+    const auto scale = normal_tensor<Shape<channels>>(1, 2);
+    const auto shift = normal_tensor<Shape<channels>>(1, 3);
+    const auto dy = normal_tensor<S>(x.rows(), 4);
+    for (const Mode mode : {Mode::train, Mode::evaluate}) {
+      const auto run = [&](bool fused) {
+        Tape<double> tape;
+        std::vector<double> statistics(2 * channels, 0.7);
+        Context<double> ctx{.tape = tape, .mode = mode};
+        const auto in = tape.leaf(x.view());
+        const auto a = tape.leaf(scale.view()), b = tape.leaf(shift.view());
+        auto y = batch_norm(ctx, in, channels, parameter(a), parameter(b), statistics.data(),
+                            statistics.data() + channels, {},
+                            fused ? Activation::relu : Activation::none);
+        if (!fused) y = map<ReluFunction>(ctx, y);
+        std::copy_n(dy.flat().data(), y.count(), add_sink(Rows(y)));
+        tape.backward();
+        std::vector<double> result(y.value, y.value + y.count());
+        const auto append_gradient = [&](const auto& v) {
+          result.insert(result.end(), v.gradient->data, v.gradient->data + v.count());
+        };
+        append_gradient(in), append_gradient(a), append_gradient(b);
+        return result;
+      };
+      const auto fused = run(true);
+      CHECK(std::ranges::count(fused, 0.0) > 0);
+      require_close(fused, run(false), 1e-13);
+    }
+  });
+}
+
 TEST_CASE("gradients of embed with respect to the table, whose padding row takes none") {
   constexpr int tokens = 7, width = 3, vocabulary = 5, padding = 2;
   Tensor<double, Shape<tokens>> ids(4);

@@ -147,12 +147,13 @@ void check_statistics(Shape s, std::size_t offset) {
 
 /// `place`: bit 0 places the matrices, bit 1 the vectors of the channels off alignment.
 template <class T>
-void check_passes(Shape s, std::size_t place, bool train) {
+void check_passes(Shape s, std::size_t place, bool train, bool relu) {
   INFO(s.samples << " samples of " << s.channels << " channels, offset case " << place
-                 << ", statistics of the batch: " << train);
+                 << ", statistics of the batch: " << train << ", ReLU: " << relu);
   On on;
   const std::size_t count = s.samples * s.channels;
-  const auto x = inputs<T>(s), dy = normals<T>(count, 6), old = normals<T>(count, 7);
+  const auto x = inputs<T>(s), old = normals<T>(count, 7);
+  auto dy = normals<T>(count, 6);
   const auto scale = normals<T>(s.channels, 2), shift = normals<T>(s.channels, 3);
   const auto old_scale = normals<T>(s.channels, 8), old_shift = normals<T>(s.channels, 9);
   // Any mean and inverse will do: they are what the passes are given.
@@ -175,10 +176,19 @@ void check_passes(Shape s, std::size_t place, bool train) {
   };
   for (std::size_t e = 0; e < count; ++e) {
     const std::size_t c = e % s.channels;
-    first[c] += number(dy[e]);
-    second[c] += number(dy[e]) * normal(e);
-    first_size[c] += std::abs(number(dy[e]));
-    second_size[c] += std::abs(number(dy[e])) * normal_size(e);
+    y[e] = normal(e) * number(scale[c]) + number(shift[c]);
+    y_bound[e] =
+        8 * epsilon<T> * (normal_size(e) * std::abs(number(scale[c])) + std::abs(number(shift[c])));
+    if (relu && std::abs(y[e]) <= y_bound[e]) dy[e] = T(0);  // nobody knows its sign
+    y[e] = relu && y[e] <= 0 ? 0 : y[e];
+  }
+  const auto through = [&](std::size_t e) { return relu && y[e] == 0 ? 0 : number(dy[e]); };
+  for (std::size_t e = 0; e < count; ++e) {
+    const std::size_t c = e % s.channels;
+    first[c] += through(e);
+    second[c] += through(e) * normal(e);
+    first_size[c] += std::abs(through(e));
+    second_size[c] += std::abs(through(e)) * normal_size(e);
   }
   // At most eight roundings in T lie between the arguments and any result; sums are in double,
   // here and there in another order.
@@ -192,10 +202,7 @@ void check_passes(Shape s, std::size_t place, bool train) {
   for (std::size_t e = 0; e < count; ++e) {
     const std::size_t c = e % s.channels;
     const double factor = number(inverse[c]) * number(scale[c]);
-    y[e] = normal(e) * number(scale[c]) + number(shift[c]);
-    y_bound[e] =
-        8 * epsilon<T> * (normal_size(e) * std::abs(number(scale[c])) + std::abs(number(shift[c])));
-    double g = number(dy[e]), size = std::abs(number(dy[e]));
+    double g = through(e), size = std::abs(g);
     if (train) {
       g -= (first[c] + normal(e) * second[c]) / total;
       size += (first_size[c] + normal_size(e) * second_size[c]) / total;
@@ -206,6 +213,7 @@ void check_passes(Shape s, std::size_t place, bool train) {
   }
 
   Arrays<T> a(s, x, place % 2, place / 2);
+  if (relu) a.memory.floor = T(0);
   const std::size_t bytes = s.channels * sizeof(T);
   poe::cuda::upload(a.memory.mean, mean.data(), bytes, on.stream());
   poe::cuda::upload(a.memory.inverse, inverse.data(), bytes, on.stream());
@@ -301,14 +309,15 @@ TEMPLATE_TEST_CASE("normalised values and all gradients", "", float, double) {
     for (const std::size_t place : {0U, 1U, 2U, 3U})
       for (const bool train : {true, false})
         if (s.samples * s.channels < 20000 || (place < 2 && train))
-          check_passes<TestType>(s, place, train);
-  check_passes<TestType>({1, 5}, 0, true);
-  check_passes<TestType>({2200, 131}, 0, true);  // more rows than the grid has
+          check_passes<TestType>(s, place, train, (s.channels + place) % 2 == 1);
+  for (const bool relu : {false, true}) check_passes<TestType>({64, 516}, 0, true, relu);
+  check_passes<TestType>({1, 5}, 0, true, false);
+  check_passes<TestType>({2200, 131}, 0, true, true);  // more rows than the grid has
 }
 
 TEMPLATE_TEST_CASE("a small batch", "[small]", float, double) {
   for (const Shape s : {Shape{7, 5}, {260, 34}}) {
     check_statistics<TestType>(s, 0);
-    check_passes<TestType>(s, 0, true);
+    for (const bool relu : {false, true}) check_passes<TestType>(s, 0, true, relu);
   }
 }

@@ -6,11 +6,9 @@
 #include <poe/ops/columns.hpp>
 #include <poe/ops/conv.hpp>
 #include <poe/ops/conv_cuda.hpp>
+#include <poe/ops/functions.hpp>
 
 namespace poe {
-
-/// An activation that is computed where the product is stored.
-enum class Activation { none, relu };
 
 /// The window of a Linear layer: one pixel.
 constexpr Window linear_window(int in, int out) { return Window{.channels = in, .filters = out}; }

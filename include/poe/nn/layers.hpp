@@ -126,6 +126,7 @@ struct GlobalAveragePool : Plain {
 /// Batch normalisation per channel, with scale and shift (BatchNormOptions gives epsilon and
 /// momentum).
 struct BatchNorm2d {
+  static constexpr bool fuses_relu = true;
   template <int C, int H, int W>
   static auto apply(Shape<C, H, W>) -> Shape<C, H, W>;
   template <class In>
@@ -142,13 +143,14 @@ struct BatchNorm2d {
     d.add_statistic({.name = name + ".running_var", .shape = {channels}, .initial = Initial::ones});
   }
   template <class In, class T, class D>
-  static Variable<T, In, D> forward(Cursor<T, D>& cursor, Variable<T, In, D> x) {
+  static Variable<T, In, D> forward(Cursor<T, D>& cursor, Variable<T, In, D> x,
+                                    Activation act = Activation::none) {
     constexpr int channels = ImageOf<In>::channels;
     const auto scale = cursor.take(channels), shift = cursor.take(channels);
     T* const mean = cursor.take_statistic(channels);
     T* const variance = cursor.take_statistic(channels);
-    return batch_norm(cursor.context, x, channels, scale, shift, mean, variance,
-                      BatchNormOptions{});
+    return batch_norm(cursor.context, x, channels, scale, shift, mean, variance, BatchNormOptions{},
+                      act);
   }
 };
 
@@ -206,9 +208,8 @@ struct BasicBlock {
   }
   template <class In, class T, class D>
   static auto forward(Cursor<T, D>& cursor, Variable<T, In, D> x) {
-    auto h = BatchNorm2d::forward(cursor, Conv1::template forward<In>(cursor, x));
-    h = BatchNorm2d::forward(cursor,
-                             Conv2::template forward<Out<In>>(cursor, Relu::forward(cursor, h)));
+    auto h = BatchNorm2d::forward(cursor, Conv1::template forward<In>(cursor, x), Activation::relu);
+    h = BatchNorm2d::forward(cursor, Conv2::template forward<Out<In>>(cursor, h));
     if constexpr (std::is_same_v<In, Out<In>>) {
       h = add(cursor.context, h, x);
     } else {

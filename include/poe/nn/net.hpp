@@ -82,7 +82,8 @@ struct Plain {
   static void describe(Description<T>&, const std::string&) {}
 };
 
-/// max(x, 0). Behind a Linear or a convolution it is computed where the product is stored.
+/// max(x, 0). Behind a Linear, a convolution or a BatchNorm2d it is computed where their numbers
+/// are stored.
 struct Relu;
 
 /// Layers one after the other; itself a layer. Parameters are named by position, as in

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include <poe/core/math.hpp>
 #include <poe/core/team.hpp>
@@ -18,7 +19,8 @@ struct BatchNormOptions {
   double momentum = 0.1;  // weight of the new batch in the running statistics
 };
 
-/// One batch normalisation: x is a (samples, channels) matrix; the rest are (channels) vectors.
+/// One batch normalisation, y = max(floor, (x - mean) * inverse * scale + shift): x is a (samples,
+/// channels) matrix; the other arrays are (channels) vectors.
 template <class T>
 struct BatchNormMemory {
   std::size_t samples = 0, channels = 0;
@@ -26,7 +28,15 @@ struct BatchNormMemory {
   const T *scale = nullptr, *shift = nullptr;
   T *mean = nullptr, *inverse = nullptr;  // used by the pass: mean, 1 / sqrt(variance + epsilon)
   T *running_mean = nullptr, *running_variance = nullptr;
+  T floor = -std::numeric_limits<T>::infinity();  // 0 with a ReLU
 };
+
+/// What of the gradient g of y comes through to max's other argument, `value`. It is computed anew
+/// from x: a second reading of y would cost more.
+template <class T>
+POE_HD T above_floor(T value, T floor, T g) {
+  return value <= floor ? T(0) : g;
+}
 
 /// The ranks that share the batch; on the GPU there is one.
 struct BatchShare {
@@ -84,13 +94,15 @@ template <class T>
 void use_running_statistics(const BatchNormMemory<T>& m, BatchNormOptions options,
                             Executor<Cuda>& on);
 
-/// y = (x - mean) * inverse * scale + shift.
+/// y from mean and inverse; NaN stays NaN.
 template <class T>
 void normalise(const BatchNormMemory<T>& m, T* y, Executor<Cpu>&) {
   const std::size_t n = m.channels;
   for (std::size_t i = 0; i < m.samples; ++i)
-    for (std::size_t c = 0; c < n; ++c)
-      y[i * n + c] = (m.x[i * n + c] - m.mean[c]) * m.inverse[c] * m.scale[c] + m.shift[c];
+    for (std::size_t c = 0; c < n; ++c) {
+      const T value = (m.x[i * n + c] - m.mean[c]) * m.inverse[c] * m.scale[c] + m.shift[c];
+      y[i * n + c] = value < m.floor ? m.floor : value;
+    }
 }
 template <class T>
 void normalise(const BatchNormMemory<T>& m, T* y, Executor<Cuda>& on);
@@ -106,9 +118,10 @@ void batch_norm_gradient(const BatchNormMemory<T>& m, double total, BatchShare s
   for (std::size_t c = 0; c < 2 * n; ++c) sums[c] = 0;
   for (std::size_t i = 0; i < m.samples; ++i)
     for (std::size_t c = 0; c < n; ++c) {
-      const T g = dy[i * n + c];
+      const T h = (m.x[i * n + c] - m.mean[c]) * m.inverse[c];
+      const T g = above_floor(h * m.scale[c] + m.shift[c], m.floor, dy[i * n + c]);
       sums[c] += static_cast<double>(g);
-      sums[n + c] += static_cast<double>(g * (m.x[i * n + c] - m.mean[c]) * m.inverse[c]);
+      sums[n + c] += static_cast<double>(g * h);
     }
   // The parameters' gradients are those of this rank's samples; the means below are over all of
   // them.
@@ -129,7 +142,9 @@ void batch_norm_gradient(const BatchNormMemory<T>& m, double total, BatchShare s
   for (std::size_t i = 0; i < m.samples; ++i)
     for (std::size_t c = 0; c < n; ++c) {
       const std::size_t e = i * n + c;
-      dx.put(e, (dy[e] - a[c] - (m.x[e] - m.mean[c]) * b[c]) * m.inverse[c] * m.scale[c]);
+      const T d = m.x[e] - m.mean[c];
+      const T g = above_floor(d * m.inverse[c] * m.scale[c] + m.shift[c], m.floor, dy[e]);
+      dx.put(e, (g - a[c] - d * b[c]) * m.inverse[c] * m.scale[c]);
     }
 }
 template <class T>

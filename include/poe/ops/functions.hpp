@@ -6,6 +6,9 @@
 
 namespace poe {
 
+/// What a layer does to its numbers on the way to memory.
+enum class Activation { none, relu };
+
 // A functor has value(x) and slope(x, y): the derivative at x, given y = value(x).
 
 /// max(x, 0); NaN stays NaN.

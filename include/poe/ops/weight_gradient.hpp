@@ -122,20 +122,30 @@ inline int moves_of_image(const Window& w, Interval seen, int samples, Move* mov
 }
 
 /// What a tile reads becomes contiguous, whatever the distance of the samples.
-template <class T>
-void pack(const Move* moves, int count, const T* image, std::ptrdiff_t sample, int samples,
-          T* packed) {
-  for (int n = 0; n < samples; ++n, image += sample, packed += tile_height)
-    for (const Move* m = moves; m < moves + count; ++m) {
-      const T* const from = image + m->from;
-      T* const to = packed + m->to;
+template <class T, int Samples>
+void pack(const Move* moves, int count, const T* image, std::ptrdiff_t sample, T* packed) {
+  for (const Move* m = moves; m < moves + count; ++m) {
+    const T* from = image + m->from;
+    T* to = packed + m->to;
+    for (int n = 0; n < Samples; ++n, from += sample, to += tile_height)
       if (m->count == tile_height)
         std::memcpy(to, from, tile_height * sizeof(T));
       else if (m->count == tile_height / 2)
         std::memcpy(to, from, tile_height / 2 * sizeof(T));
       else
         for (int i = 0; i < m->count; ++i) to[i] = from[i];
-    }
+  }
+}
+/// Several samples at a time, so that whole cache lines are written.
+template <class T>
+void pack(const Move* moves, int count, const T* image, std::ptrdiff_t sample, int samples,
+          T* packed) {
+  constexpr int together = 4;
+  int n = 0;
+  for (; n + together <= samples; n += together)
+    pack<T, together>(moves, count, image + n * sample, sample, packed + n * tile_height);
+  for (; n < samples; ++n)
+    pack<T, 1>(moves, count, image + n * sample, sample, packed + n * tile_height);
 }
 
 /// packed[position][n][j]: some filters of the rows `down` of positions, with zeros from `live` on.

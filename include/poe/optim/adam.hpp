@@ -65,13 +65,13 @@ struct AdamNumbers {
 /// ranks' parts, in rank order; the parts are set to zero for the next pass. Returns false if a
 /// gradient was not finite.
 template <class T>
-bool adam_range(const AdamStep<T>& step, const AdamNumbers<T>& numbers,
-                std::span<T* const> gradients, std::size_t first, std::size_t last) {
+bool adam_range(AdamStep<T> step, const AdamNumbers<T>& numbers, std::span<T* const> gradients,
+                std::size_t first, std::size_t last) {
   const auto [x, m, v, largest] = numbers;
   // Blocks that stay in the first-level cache: the parts are added there, and the update reads the
   // sum.
   constexpr std::size_t block = 1024;
-  T poison = 0;  // stays 0 while every gradient is finite: inf - inf and NaN - NaN are NaN
+  int broken = 0;
   for (std::size_t i = first; i < last; i += block) {
     const std::size_t end = last - i < block ? last : i + block;
     T* const g = gradients[0];
@@ -79,18 +79,16 @@ bool adam_range(const AdamStep<T>& step, const AdamNumbers<T>& numbers,
       T* const part = gradients[r];
       for (std::size_t k = i; k < end; ++k) g[k] += part[k], part[k] = T(0);
     }
-    T lane[16] = {};
     if (largest == nullptr)
       for (std::size_t k = i; k < end; ++k) step.apply(x[k], m[k], v[k], g[k]);
     else
       for (std::size_t k = i; k < end; ++k) step.apply(x[k], m[k], v[k], largest[k], g[k]);
     for (std::size_t k = i; k < end; ++k) {
-      lane[k % 16] += g[k] - g[k];
+      broken |= g[k] - g[k] != T(0);  // inf - inf and NaN - NaN are NaN
       g[k] = T(0);
     }
-    for (const T p : lane) poison += p;
   }
-  return poison == T(0);
+  return broken == 0;
 }
 
 }  // namespace poe
