@@ -74,3 +74,24 @@ TEMPLATE_TEST_CASE("steps of Adam and AMSGrad match PyTorch", "", double, float)
     check<TestType>("amsgrad1", options, threads);
   }
 }
+
+TEMPLATE_TEST_CASE("a gradient that is not finite is noticed, and no part of it stays", "", float,
+                   double) {
+  using T = TestType;
+  constexpr std::size_t n = 1100, first = 3;  // more than a block
+  for (const T bad : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity(),
+                      -std::numeric_limits<T>::infinity(), T(1)})
+    for (const std::size_t at : {first, std::size_t{20}, std::size_t{1026}, n - 1})
+      for (const std::size_t rank : {0U, 1U}) {
+        INFO(bad << " at " << at << " of rank " << rank);
+        std::vector<T> x(n, T(1)), m(n), v(n), parts[] = {std::vector<T>(n, T(1)), x};
+        parts[rank][at] = bad;
+        T* const gradients[] = {parts[0].data(), parts[1].data()};
+        const bool fine = adam_range<T>(AdamStep<T>(AdamOptions{}, 1),
+                                        {x.data(), m.data(), v.data()}, gradients, first, n);
+        CHECK(fine == std::isfinite(bad));
+        for (const auto& part : parts)
+          CHECK(std::count(part.begin() + first, part.end(), T(0)) == n - first);
+        CHECK(std::count(x.begin(), x.end(), T(1)) == first);
+      }
+}

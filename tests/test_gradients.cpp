@@ -174,6 +174,18 @@ TEST_CASE("batch_norm with a ReLU is batch_norm and then a ReLU") {
   });
 }
 
+TEST_CASE("batch_norm with a ReLU lets NaN through") {
+  Tape<double> tape;
+  Context<double> ctx{.tape = tape, .mode = Mode::evaluate};
+  Tensor<double, Shape<2, 1, 1>> x(1);
+  x.flat()[0] = std::numeric_limits<double>::quiet_NaN(), x.flat()[1] = -1;
+  double one[] = {1, 1}, zero[] = {0, 0};
+  const auto y = batch_norm(ctx, tape.constant(x.view()), 2, Parameter<double>{one},
+                            Parameter<double>{zero}, zero, one, {}, Activation::relu);
+  CHECK(std::isnan(y.value[0]));
+  CHECK(y.value[1] == 0);
+}
+
 TEST_CASE("gradients of embed with respect to the table, whose padding row takes none") {
   constexpr int tokens = 7, width = 3, vocabulary = 5, padding = 2;
   Tensor<double, Shape<tokens>> ids(4);

@@ -4,11 +4,11 @@
 #include <poe/models/paper.hpp>
 #include <poe/train/steps.hpp>
 
-#include <cstring>
 #include <list>
 #include <map>
 
 #include "digit_model.hpp"
+#include "same_bytes.hpp"
 #include "watched.hpp"
 
 namespace {
@@ -96,10 +96,6 @@ std::list<OwnGroup> groups_by_hand(const std::array<Pixels, 3>& x, const std::ve
 std::vector<float> parameters_of(const Learner<float>& learner) {
   return {learner.state().parameters.begin(), learner.state().parameters.end()};
 }
-bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 /// Parameters whose names begin like this.
 std::vector<float> parameters_of(const Learner<float>& learner, const std::string& prefix) {
   std::vector<float> found;

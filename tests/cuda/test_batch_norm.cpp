@@ -304,7 +304,26 @@ TEMPLATE_TEST_CASE("running statistics are used", "", float, double) {
   }
 }
 
+TEMPLATE_TEST_CASE("a ReLU lets NaN through", "[small]", float, double) {
+  using T = TestType;
+  On on;
+  for (const std::size_t channels : {3U, 8U}) {  // single numbers, packs
+    const Shape s{2, channels};
+    auto x = inputs<T>(s);
+    x[1] = std::numeric_limits<T>::quiet_NaN();
+    Arrays<T> a(s, x, 0, 0);
+    poe::use_running_statistics(a.memory, {}, on);
+    a.memory.floor = T(0);
+    Placed<T> y(s.samples * channels, 0);
+    poe::normalise(a.memory, y.data(), on);
+    const auto got = y.read(on);
+    for (std::size_t e = 0; e < got.size(); ++e)
+      REQUIRE((e == 1 ? std::isnan(got[e]) : got[e] >= 0));
+  }
+}
+
 TEMPLATE_TEST_CASE("normalised values and all gradients", "", float, double) {
+  // Every second case has a ReLU.
   for (const Shape s : shapes)
     for (const std::size_t place : {0U, 1U, 2U, 3U})
       for (const bool train : {true, false})

@@ -2,7 +2,6 @@
 // The engines of the products against plain loops in double and against our kernels, for every
 // layer of the papers. Where there are none, in builds without a GPU, they must say so.
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <memory>
 #include <string>
@@ -12,12 +11,14 @@
 #include <poe/ops/conv_cuda.hpp>
 #include <poe/ops/engine_cuda.hpp>
 
+#include "../same_bytes.hpp"
 #include "../support.hpp"
 #include "device.hpp"
 #include "layers.hpp"
 #include "products.hpp"
 
 using namespace poe;
+using poe::test::same_bytes;
 using namespace poe::test;
 using cuda::ProductEngine;
 using tests::index;
@@ -162,10 +163,6 @@ struct Run {
            (options.relu ? ", ReLU" : "") + (options.accumulate ? ", added" : "");
   }
 };
-
-bool same_bytes(const Floats& a, const Floats& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
 
 /// Compares with the definition: what each engine computes, twice the same bytes.
 void check_product(Run::Product product, const Layer& layer, const Options& options) {

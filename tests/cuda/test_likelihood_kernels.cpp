@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // kernels/likelihood.cuh against naive sums in double.
+#include "../same_bytes.hpp"
 #include "../support.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 
 #include <poe/likelihood/score.hpp>
@@ -15,6 +15,7 @@ namespace {
 using poe::LikelihoodSpec;
 using poe::ScorePiece;
 using poe::Sink;
+using poe::test::same_bytes;
 using tests::Placed;
 
 struct Case {
@@ -173,11 +174,6 @@ Outputs<T> run(const Case& c, const Inputs<T>& in, poe::Executor<poe::Cuda>& on)
   poe::score_rows<T>(c.spec, c.size, c.parameters(), decoded.data(), pieces,
                      c.log_p ? log_p.data() : nullptr, sink, on);
   return {log_p.read(on), gradient.read(on)};
-}
-
-template <class T>
-bool same_bytes(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
 /// Rounding errors: an element's function and its product with the weight cost a few units, its sum

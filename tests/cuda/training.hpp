@@ -5,9 +5,8 @@
 
 #include <poe/train/steps_cuda.hpp>
 
-#include <cstring>
-
 #include "../digit_model.hpp"
+#include "../same_bytes.hpp"
 #include "device.hpp"
 
 namespace poe::test {
@@ -86,10 +85,6 @@ template <class Model>
 Outcome train(const Model& model, const SupervisionOptions& supervision, int steps,
               Manner manner = {}) {
   return train(model, supervision, steps, manner, grey_images<typename Model::ModalitySet>());
-}
-
-inline bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 inline void require_same(const Outcome& got, const Outcome& expected) {

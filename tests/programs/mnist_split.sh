@@ -30,15 +30,8 @@ expect_error() {
   grep -q '^oracle' "$work/out" && complain "$name: an oracle was made first"
   grep -qF -- "$text" "$work/err" || complain "$name: expected '$text', got: $(cat "$work/err")"
 }
-# says FILE TEXT...: the JSON file has each text, which ends where its value ends
-says() {
-  local file=$1 settings text
-  shift
-  settings=$(tr -d ' \n' <"$file" | tr '}' ',')
-  for text in "$@"; do
-    [[ $settings == *"$text,"* ]] || complain "${file#"$work"/}: expected $text"
-  done
-}
+# shellcheck source=tests/programs/settings.sh
+source "${BASH_SOURCE[0]%/*}/settings.sh"
 
 # A run writes what it promises.
 run --model svae --epochs 2 --seed 3 --out "$work/svae" || complain "a run failed: $(cat "$work/err")"

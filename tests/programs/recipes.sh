@@ -20,44 +20,37 @@ config() {
   "$program" --data "$data" --limit 40 --epochs 1 --threads 2 --importance-samples 0 --model "$model" "$@" \
     --out "$work/$model" >"$work/out" 2>"$work/err" || complain "$model: $(cat "$work/err")"
 }
-# says MODEL TEXT...: the settings have each text, which ends where its value ends
-says() {
-  local file=$work/$1/config.json settings text
-  shift
-  settings=$(tr -d ' \n' <"$file" | tr '}' ',')
-  for text in "$@"; do
-    [[ $settings == *"$text,"* ]] || complain "${file#"$work"/}: expected $text in $(cat "$file")"
-  done
-}
+# shellcheck source=tests/programs/settings.sh
+source "${BASH_SOURCE[0]%/*}/settings.sh"
 
 config svae "$@"
-says svae '"preset":"paper"' '"lr":0.0001' '"amsgrad":false' '"prior-samples":1000' '"supervision":1.0'
+says "$work/svae/config.json" '"preset":"paper"' '"lr":0.0001' '"amsgrad":false' '"prior-samples":1000' '"supervision":1.0'
 "$program" --help >"$work/help"
 grep -q -- '--importance-samples .*=1000$' "$work/help" || complain "K is not 1000 by default"
 case ${program##*/} in
   mnist_svhn)
-    says svae '"batch":256' '"lambda":[1.0,1.0]' '"repeats":30' '"likelihood":"bernoulli"' \
+    says "$work/svae/config.json" '"batch":256' '"lambda":[1.0,1.0]' '"repeats":30' '"likelihood":"bernoulli"' \
       '"select":"coherence_joint_kappa"' '"oracle-training":"quick"'
     config vaevae "$@"
-    says vaevae '"lr":0.001'
+    says "$work/vaevae/config.json" '"lr":0.001'
     config vaevae-star "$@"
-    says vaevae-star '"lr":0.001'
+    says "$work/vaevae-star/config.json" '"lr":0.001'
     # As published: another learning rate, and the figure that is 1 for samples that are all alike.
     config vaevae-a "$@"
-    says vaevae-a '"lr":0.001'
+    says "$work/vaevae-a/config.json" '"lr":0.001'
     config svae-star --preset official "$@"
-    says svae-star '"lr":0.0001' '"select":"coherence_joint"'
+    says "$work/svae-star/config.json" '"lr":0.0001' '"select":"coherence_joint"'
     # MMVAE as its authors trained it.
     config mmvae --likelihood laplace --expert laplace --learn-prior --objective dreg-looser --particles 2 \
       --lambda "3.918367,1" --amsgrad --select last "$@"
-    says mmvae '"lr":0.001' '"likelihood":"laplace"' '"amsgrad":true' '"select":"last"' '"lambda":[3.918367,1.0]'
+    says "$work/mmvae/config.json" '"lr":0.001' '"likelihood":"laplace"' '"amsgrad":true' '"select":"last"' '"lambda":[3.918367,1.0]'
     ;;
   cub_captions)
-    says svae '"batch":100' '"lambda":[1.0,0.002]' '"select":"correlation_joint_gain"' '"cca-components":40'
+    says "$work/svae/config.json" '"batch":100' '"lambda":[1.0,0.002]' '"select":"correlation_joint_gain"' '"cca-components":40'
     config vaevae "$@"
-    says vaevae '"lr":0.0001'
+    says "$work/vaevae/config.json" '"lr":0.0001'
     config svae-star --preset official "$@"
-    says svae-star '"select":"correlation_joint"'
+    says "$work/svae-star/config.json" '"select":"correlation_joint"'
     ;;
   *) complain "unknown program $program" ;;
 esac
